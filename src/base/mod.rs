@@ -1,0 +1,13 @@
+//! Words that every layer shares: ids, time, exits, signals, quantities. No I/O, no clock, no random.
+
+mod exit;
+mod ids;
+mod quantity;
+mod signal;
+mod time;
+
+pub use exit::Exit;
+pub use ids::{InstanceId, PodUid};
+pub use quantity::{Quantity, QuantityError};
+pub use signal::{Signal, UnknownSignal};
+pub use time::{Mono, Now, Wall};

@@ -1,0 +1,162 @@
+//! What the bundle functions are told: everything that a pure function cannot find out by itself.
+
+use crate::base::InstanceId;
+use crate::manifest::{ConfigObject, Container, Pod};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// The part of an image's configuration that a container inherits. Source: OCI image-spec, config.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ImageConfig {
+    /// `Entrypoint`.
+    pub entrypoint: Vec<String>,
+    /// `Cmd`.
+    pub cmd: Vec<String>,
+    /// `Env`, `NAME=value`.
+    pub env: Vec<String>,
+    /// `User`, as written.
+    pub user: String,
+    /// `WorkingDir`.
+    pub working_dir: String,
+    /// `StopSignal`, as written.
+    pub stop_signal: String,
+    /// `Volumes`: paths.
+    pub volumes: Vec<String>,
+}
+
+/// `etc/passwd` and `etc/group` of a root file system, as text; `None` if absent.
+#[derive(Clone, Debug, Default)]
+pub struct UserFiles {
+    /// `etc/passwd`.
+    pub passwd: Option<String>,
+    /// `etc/group`.
+    pub group: Option<String>,
+}
+
+/// What this machine is. Collected once by the caller.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostFacts {
+    /// Lower-case host name.
+    pub hostname: String,
+    /// Addresses of the host, the source of the default route first; `127.0.0.1` if there is none.
+    pub ips: Vec<String>,
+    /// Bytes of memory.
+    pub memory_bytes: u64,
+    /// Milli-CPUs online.
+    pub cpu_milli: u64,
+    /// Bytes of the file system that holds containers.
+    pub storage_bytes: u64,
+    /// Whether the controllers are on cgroup v2.
+    pub cgroup_v2: bool,
+    /// Whether memory+swap can be limited (v1: `memory.memsw.*`; v2: `memory.swap.max`).
+    pub swap_limit: bool,
+    /// Huge page sizes as the OCI spec writes them (`2MB`), with the hugetlb controller usable; empty if not.
+    pub huge_page_sizes: Vec<String>,
+    /// `oom_score_adj` below which this process may not go; -1000 if it may.
+    pub oom_score_adj_floor: i64,
+    /// Capabilities (without `CAP_`) in our own bounding set: what a privileged container gets.
+    pub capabilities: Vec<String>,
+    /// Whether the kernel has seccomp filters.
+    pub seccomp: bool,
+    /// Whether AppArmor is on.
+    pub apparmor: bool,
+    /// Whether SELinux enforces labels.
+    pub selinux: bool,
+    /// Machine name as `uname -m` gives it.
+    pub machine: String,
+    /// Kernel release, major and minor.
+    pub kernel: (u32, u32),
+    /// Existing `/sys/devices/system/cpu/cpu*/thermal_throttle` directories.
+    pub thermal_throttle: Vec<String>,
+    /// Device nodes of the host, for privileged containers.
+    pub devices: Vec<HostDevice>,
+    /// `/etc/hosts` of the host.
+    pub etc_hosts: String,
+    /// The host's resolver file.
+    pub resolv_conf: String,
+}
+
+/// A device node of the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostDevice {
+    /// Its path.
+    pub path: String,
+    /// Block, not character.
+    pub block: bool,
+    /// Major number.
+    pub major: i64,
+    /// Minor number.
+    pub minor: i64,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// What the sandbox of the pod is, or a placeholder for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sandbox {
+    /// `/proc/<pid>` of the pause process. `render` puts [`PAUSE_PLACEHOLDER`] here.
+    pub pause_proc: String,
+    /// Addresses of the pod; empty if it has only loopback.
+    pub pod_ips: Vec<String>,
+}
+
+/// What `render` writes where the pid of pause will stand.
+pub const PAUSE_PLACEHOLDER: &str = "/proc/@PAUSE_PID@";
+
+/// Host paths that the mounts of a pod's containers start from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodPaths {
+    /// The pod's `hosts` file.
+    pub hosts: PathBuf,
+    /// The pod's `hostname` file.
+    pub hostname: PathBuf,
+    /// The pod's `resolv.conf`.
+    pub resolv_conf: PathBuf,
+    /// The pod's `/dev/shm` (the host's with `hostIPC`).
+    pub shm: PathBuf,
+    /// Volume name → directory or file to bind.
+    pub volumes: BTreeMap<String, PathBuf>,
+}
+
+/// One container instance to be described.
+#[derive(Clone, Copy, Debug)]
+pub struct ContainerInput<'a> {
+    /// Its pod.
+    pub pod: &'a Pod,
+    /// Itself.
+    pub container: &'a Container,
+    /// Its instance id, which is its OCI id.
+    pub instance: &'a InstanceId,
+    /// 0 for the first instance.
+    pub attempt: u32,
+    /// ConfigMaps and Secrets of the pod's namespace.
+    pub objects: &'a [ConfigObject],
+    /// What its image says.
+    pub image: &'a ImageConfig,
+    /// The users of its root file system.
+    pub users: &'a UserFiles,
+    /// The sandbox.
+    pub sandbox: &'a Sandbox,
+    /// The machine.
+    pub host: &'a HostFacts,
+    /// The pod's files and volumes.
+    pub paths: &'a PodPaths,
+    /// Host file to bind at `terminationMessagePath`.
+    pub termination_log: &'a std::path::Path,
+    /// Image VOLUME path → fresh host directory, for those without a pod mount.
+    pub image_volumes: &'a BTreeMap<String, PathBuf>,
+    /// Text of the `Localhost` seccomp profile that applies, if one does.
+    pub seccomp_localhost: Option<&'a str>,
+    /// Text of podshim's default seccomp profile (`bundles/default/seccomp.json`).
+    pub seccomp_default: &'a str,
+    /// Name of the AppArmor profile of podshim if loaded.
+    pub apparmor_default: Option<&'a str>,
+    /// Whether the runtime knows `rro` mounts.
+    pub runtime_rro: bool,
+}

@@ -1,0 +1,6 @@
+//! Kubernetes YAML or JSON → validated [`Pod`]s with all defaults applied, or every finding at once, each with its file, line
+//! and field path. Pure: text in, values out. Strict: an unknown field, a duplicate key or a wrong type is a finding.
+
+mod model;
+
+pub use model::*;

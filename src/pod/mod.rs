@@ -1,0 +1,11 @@
+//! The life of one pod as a value: `step` is the only mutator, `next_deadline` the only timer, `view` what every face shows.
+//! Pure: no clock, no files, no tokio. Level-triggered: absorb the fact, then plan from facts alone, so that recovery after a
+//! crash is the same code as running.
+
+mod action;
+mod input;
+mod view;
+
+pub use action::*;
+pub use input::*;
+pub use view::*;
