@@ -1,0 +1,96 @@
+//! Whole-file writes, private directories, locks, random bytes.
+
+use rustix::fs::{Mode, OFlags};
+use std::fs::{DirBuilder, File, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
+
+/// Replaces a file by its new content in one step: a reader sees the old or the new one, never a part. Durable against a crash of
+/// any process of ours; not synced, because what we keep is void after a crash of the machine.
+pub fn write_atomic(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let dir = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut file = tempfile::Builder::new()
+        .prefix(".new-")
+        .permissions(Permissions::from_mode(mode))
+        .tempfile_in(dir)?;
+    file.write_all(content)?;
+    file.persist(path).map(|_| ()).map_err(|e| e.error)
+}
+
+/// Makes a directory and its missing parents, each with `mode`.
+pub fn create_dirs(path: &Path, mode: u32) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(mode).create(path)
+}
+
+/// Random bytes of the kernel.
+pub fn random<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|e| io::Error::other(e.to_string()))?;
+    Ok(bytes)
+}
+
+/// An exclusive lock on a file, held until it is dropped or this process ends. It is closed on exec, so no child holds it.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "held, not read")] File);
+
+impl Lock {
+    /// Takes the lock, making the file if needed; `None` when somebody holds it.
+    pub fn try_take(path: &Path) -> io::Result<Option<Lock>> {
+        let file = open_lock(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Lock(file))),
+            Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+            Err(std::fs::TryLockError::Error(e)) => Err(e),
+        }
+    }
+
+    /// Takes the lock, waiting for its holder to leave.
+    pub fn take(path: &Path) -> io::Result<Lock> {
+        let file = open_lock(path)?;
+        file.lock()?;
+        Ok(Lock(file))
+    }
+}
+
+fn open_lock(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    Ok(File::from(rustix::fs::open(
+        path,
+        flags,
+        Mode::from_raw_mode(0o600),
+    )?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_whole_with_its_mode() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("f");
+        write_atomic(&path, b"one", 0o600).expect("first");
+        write_atomic(&path, b"two", 0o640).expect("second");
+        assert_eq!(std::fs::read(&path).expect("read"), b"two");
+        assert_eq!(
+            path.metadata().expect("stat").permissions().mode() & 0o7777,
+            0o640
+        );
+        assert_eq!(
+            std::fs::read_dir(dir.path()).expect("list").count(),
+            1,
+            "nothing is left beside it"
+        );
+    }
+
+    #[test]
+    fn a_held_lock_is_not_taken_twice() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("lock");
+        let held = Lock::try_take(&path).expect("io").expect("free");
+        assert!(Lock::try_take(&path).expect("io").is_none());
+        drop(held);
+        assert!(Lock::try_take(&path).expect("io").is_some());
+    }
+}

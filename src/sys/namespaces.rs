@@ -1,0 +1,122 @@
+//! Namespaces that we enter ourselves.
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, setns, unshare};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+
+/// The loopback device of a network namespace could not be brought up.
+#[derive(Debug, thiserror::Error)]
+pub enum LoopbackError {
+    /// The namespace cannot be opened.
+    #[error("cannot open network namespace `{}`", .0.display())]
+    Open(PathBuf, #[source] std::io::Error),
+    /// A system call refused.
+    #[error("cannot {call} in network namespace `{}`", namespace.display())]
+    Call {
+        /// Which.
+        call: &'static str,
+        /// Where.
+        namespace: PathBuf,
+        /// Why.
+        source: nix::Error,
+    },
+    /// The thread that would enter it could not be started.
+    #[error("cannot start a thread for network namespace `{}`", .0.display())]
+    Thread(PathBuf, #[source] std::io::Error),
+}
+
+/// Puts this process into a mount namespace of its own that still receives the host's mounts: what is mounted here is not seen
+/// there, and vanishes with the last process of the namespace.
+pub fn enter_private_mounts() -> nix::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    mount(
+        None::<&str>,
+        "/",
+        None::<&str>,
+        MsFlags::MS_REC | MsFlags::MS_SLAVE,
+        None::<&str>,
+    )
+}
+
+nix::ioctl_readwrite_bad!(
+    get_interface_flags,
+    nix::libc::SIOCGIFFLAGS,
+    nix::libc::ifreq
+);
+nix::ioctl_write_ptr_bad!(
+    set_interface_flags,
+    nix::libc::SIOCSIFFLAGS,
+    nix::libc::ifreq
+);
+
+/// Brings `lo` up in a network namespace, e.g. `/proc/<pid>/ns/net`. A thread of its own enters it, so that the caller stays
+/// where it is.
+pub fn raise_loopback(namespace: &Path) -> Result<(), LoopbackError> {
+    let file = File::open(namespace).map_err(|e| LoopbackError::Open(namespace.to_owned(), e))?;
+    let path = namespace.to_owned();
+    let thread = std::thread::Builder::new()
+        .name("lo".into())
+        .stack_size(64 * 1024);
+    let worker = thread
+        .spawn(move || raise_loopback_here(&file))
+        .map_err(|e| LoopbackError::Thread(path.clone(), e))?;
+    let result = worker.join().unwrap_or(Err(("run", nix::Error::EIO)));
+    result.map_err(|(call, source)| LoopbackError::Call {
+        call,
+        namespace: path,
+        source,
+    })
+}
+
+/// Runs in a thread that ends afterwards: its namespace is never changed back.
+fn raise_loopback_here(namespace: &File) -> Result<(), (&'static str, nix::Error)> {
+    setns(namespace, CloneFlags::CLONE_NEWNET).map_err(|e| ("enter", e))?;
+    let errno = |e: rustix::io::Errno| nix::Error::from_raw(e.raw_os_error());
+    let socket = socket_with(
+        AddressFamily::INET,
+        SocketType::DGRAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .map_err(|e| ("open a socket", errno(e)))?;
+    // SAFETY: an all-zero `ifreq` is valid: it is a plain C struct of bytes and integers.
+    let mut request: nix::libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(*b"lo") {
+        *to = nix::libc::c_char::from_ne_bytes([from]);
+    }
+    // SAFETY: `request` is a valid `ifreq` that outlives the call and names the device.
+    unsafe { get_interface_flags(socket.as_raw_fd(), &raw mut request) }
+        .map_err(|e| ("read the flags of lo", e))?;
+    // SAFETY: after SIOCGIFFLAGS the flags are the member of the union that is set.
+    unsafe { request.ifr_ifru.ifru_flags |= nix::libc::IFF_UP as nix::libc::c_short };
+    // SAFETY: as for the read.
+    unsafe { set_interface_flags(socket.as_raw_fd(), &raw const request) }
+        .map_err(|e| ("bring up lo", e))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream};
+
+    #[test]
+    fn loopback_works_in_a_new_namespace_after_it_was_raised() {
+        std::thread::spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNET).expect("needs root");
+            let listener = TcpListener::bind("0.0.0.0:0").expect("bind");
+            let port = listener.local_addr().expect("address").port();
+            assert!(
+                TcpStream::connect(("127.0.0.1", port)).is_err(),
+                "lo starts down"
+            );
+            raise_loopback(Path::new("/proc/thread-self/ns/net")).expect("raise");
+            TcpStream::connect(("127.0.0.1", port)).expect("lo is up");
+        })
+        .join()
+        .expect("thread");
+    }
+}

@@ -1,0 +1,133 @@
+//! Processes: a pid is not an identity, so signals and waits go by pidfd; only the keeper reaps, and it reaps everything.
+
+use crate::base::Signal;
+use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd as NixSignalFd};
+use rustix::process::{Pid, PidfdFlags, WaitOptions};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+/// A child that has ended and been reaped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Child {
+    /// Its process id, free from now on.
+    pub pid: u32,
+    /// Its status as `waitpid` gives it.
+    pub status: i32,
+}
+
+/// From now on orphans below this process become its children.
+pub fn become_subreaper() -> io::Result<()> {
+    Ok(rustix::process::set_child_subreaper(Some(
+        rustix::process::getpid(),
+    ))?)
+}
+
+/// Reaps one child that has ended, whichever it is; `None` when none has.
+pub fn reap_any() -> Option<Child> {
+    let (pid, status) = rustix::process::wait(WaitOptions::NOHANG).ok()??;
+    Some(Child {
+        pid: pid.as_raw_nonzero().get().cast_unsigned(),
+        status: status.as_raw(),
+    })
+}
+
+/// A descriptor for a process, which stays that process whatever becomes of its number. Non-blocking and closed on exec.
+/// `ESRCH` when there is no such process.
+pub fn pidfd(pid: u32) -> io::Result<OwnedFd> {
+    let pid = i32::try_from(pid)
+        .ok()
+        .and_then(Pid::from_raw)
+        .ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK)?)
+}
+
+/// Sends a signal. `ESRCH` when the process has ended and been reaped.
+pub fn signal_pidfd(pidfd: BorrowedFd<'_>, signal: Signal) -> io::Result<()> {
+    // SAFETY: pidfd_send_signal takes any descriptor and number and answers with an error for wrong ones; no pointer is passed.
+    let result = unsafe {
+        nix::libc::syscall(
+            nix::libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal.number(),
+            std::ptr::null::<u8>(),
+            0,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Whether the process has not ended. A zombie has ended.
+pub fn pidfd_is_alive(pidfd: BorrowedFd<'_>) -> bool {
+    let mut fds = [nix::poll::PollFd::new(pidfd, nix::poll::PollFlags::POLLIN)];
+    matches!(
+        nix::poll::poll(&mut fds, nix::poll::PollTimeout::ZERO),
+        Ok(0)
+    )
+}
+
+/// When a process started, in clock ticks since boot: with the pid, an identity. `None` when it is gone.
+/// Source: proc_pid_stat(5), field 22.
+pub fn start_time(pid: u32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()
+}
+
+/// Signals of this process, taken one by one from a descriptor.
+#[derive(Debug)]
+pub struct SignalFd(NixSignalFd);
+
+/// Blocks these signals for this process and gives a descriptor that is readable when one has come.
+pub fn block_signals(signals: &[nix::sys::signal::Signal]) -> nix::Result<SignalFd> {
+    let set: SigSet = signals.iter().copied().collect();
+    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None)?;
+    Ok(SignalFd(NixSignalFd::with_flags(
+        &set,
+        SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK,
+    )?))
+}
+
+impl SignalFd {
+    /// The next signal, if one has come.
+    pub fn next(&mut self) -> Option<i32> {
+        let info = self.0.read_signal().ok()??;
+        i32::try_from(info.ssi_signo).ok()
+    }
+}
+
+impl AsFd for SignalFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pidfd_tells_when_its_process_has_ended_and_takes_any_signal() {
+        let mut child = std::process::Command::new("sleep")
+            .arg("1000")
+            .spawn()
+            .expect("sleep");
+        let fd = pidfd(child.id()).expect("pidfd");
+        assert!(pidfd_is_alive(fd.as_fd()));
+        assert!(start_time(child.id()).is_some());
+        signal_pidfd(
+            fd.as_fd(),
+            Signal::from_number(37).expect("a real-time signal"),
+        )
+        .expect("signal");
+        assert_eq!(
+            std::os::unix::process::ExitStatusExt::signal(&child.wait().expect("wait")),
+            Some(37)
+        );
+        assert!(!pidfd_is_alive(fd.as_fd()));
+        assert!(signal_pidfd(fd.as_fd(), Signal::TERM).is_err());
+    }
+}
