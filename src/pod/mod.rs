@@ -9,3 +9,7 @@ mod view;
 pub use action::*;
 pub use input::*;
 pub use view::*;
+
+/// placeholder
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub struct State;

@@ -1,1 +1,35 @@
-//! (to be written)
+//! What podshim keeps of a pod on disk: one directory and one lock per pod, keyed by its UID; files are written whole and
+//! renamed, records are appended. No database, no global lock. May import MIND and GROUND.
+//!
+//! ```text
+//! <state>/names/<namespace>_<name>     → the pod's UID, made with link(2): taken by one pod at a time
+//! <state>/pods/<uid>/                  0700
+//!     lock            held by the keeper for its whole life
+//!     plan.json       what was asked, 0600 (it may hold secrets)
+//!     snapshot.json   what is: machine state and view
+//!     events.jsonl    what happened
+//!     exits           what the keeper saw end; fixed-size records
+//!     control.sock    0600
+//!     supervisor.log  what keeper and supervisor had to say
+//!     runtime/        the OCI runtime's own state (--root)
+//!     instances/<id>/ bundle: config.json, rootfs/, pid, runtime.log, termination-log
+//!     files/          hosts, hostname, resolv.conf
+//!     shm/ volumes/   mount points
+//! <data>/pods/<uid>/  volumes/ and the writable layers of instances
+//! ```
+
+mod dirs;
+mod events;
+mod exits;
+mod hands;
+mod names;
+mod plan;
+mod snapshot;
+
+pub use dirs::{Dirs, PodDir};
+pub use events::{append_event, read_events};
+pub use exits::{EXIT_RECORD_BYTES, ExitRecord, append_exit, read_exits};
+pub use hands::{Hands, Process, ResolvedImage};
+pub use names::{NameTaken, claim_name, find_name, release_name};
+pub use plan::{Network, Plan};
+pub use snapshot::{FORMAT, PodRecord, Snapshot, list_pods, read_pod};

@@ -1,0 +1,165 @@
+//! The client side, for short-lived commands: blocking.
+
+use crate::api::wire::{Call, MAX_REPLY_BYTES, Reply};
+use crate::pod::{PodView, Refusal, Request};
+use crate::store::PodDir;
+use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A pod could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Its socket does not answer.
+    #[error("cannot talk to the supervisor at `{}`", path.display())]
+    Io {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It said no.
+    #[error("the pod refused")]
+    Refused(Refusal),
+    /// It answered something else.
+    #[error("cannot understand the supervisor's answer `{0}`")]
+    Reply(String),
+}
+
+/// A connection to the supervisor of one pod.
+#[derive(Debug)]
+pub struct Client {
+    path: PathBuf,
+    stream: UnixStream,
+    pending: Vec<u8>,
+}
+
+/// A path to a socket that fits into `sun_path` (108 bytes) however long the directory is. The file must stay open while it is used.
+fn short_path(socket: &Path) -> io::Result<(std::fs::File, PathBuf)> {
+    let (Some(parent), Some(name)) = (socket.parent(), socket.file_name()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let dir = std::fs::File::open(parent)?;
+    let path = Path::new("/proc/self/fd")
+        .join(dir.as_raw_fd().to_string())
+        .join(name);
+    Ok((dir, path))
+}
+
+/// Makes the listening control socket of a pod, 0600, in place of one that an earlier keeper left.
+pub fn listen(dir: &PodDir) -> io::Result<UnixListener> {
+    let socket = dir.file("control.sock");
+    let (_dir, path) = short_path(&socket)?;
+    match std::fs::remove_file(&socket) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(&socket, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    Ok(listener)
+}
+
+impl Client {
+    /// Connects to the supervisor of a pod.
+    pub fn connect(dir: &PodDir) -> Result<Client, ClientError> {
+        let path = dir.file("control.sock");
+        let connect = || {
+            let (_dir, short) = short_path(&path)?;
+            UnixStream::connect(short)
+        };
+        let stream = connect().map_err(|source| ClientError::Io {
+            path: path.clone(),
+            source,
+        })?;
+        Ok(Client {
+            path,
+            stream,
+            pending: Vec::new(),
+        })
+    }
+
+    /// Gives up on an answer after this long; `None` waits for ever.
+    pub fn set_timeout(&self, timeout: Option<Duration>) -> Result<(), ClientError> {
+        self.stream
+            .set_read_timeout(timeout)
+            .map_err(|e| self.io(e))
+    }
+
+    /// Asks the machine for something; returns when it was accepted.
+    pub fn request(&mut self, request: Request) -> Result<(), ClientError> {
+        self.send(&Call::Request(request))?;
+        self.receive()?
+            .map(|_| ())
+            .ok_or_else(|| self.io(io::ErrorKind::UnexpectedEof.into()))
+    }
+
+    /// Begins to watch; [`Client::next_view`] then gives the view now and each later one.
+    pub fn watch(&mut self) -> Result<(), ClientError> {
+        self.send(&Call::Watch { more: true })
+    }
+
+    /// The next view; `None` when the supervisor has left.
+    pub fn next_view(&mut self) -> Result<Option<PodView>, ClientError> {
+        let Some(mut parameters) = self.receive()? else {
+            return Ok(None);
+        };
+        let view = parameters
+            .get_mut("view")
+            .map(serde_json::Value::take)
+            .unwrap_or_default();
+        serde_json::from_value(view)
+            .map(Some)
+            .map_err(|e| ClientError::Reply(e.to_string()))
+    }
+
+    fn io(&self, source: io::Error) -> ClientError {
+        ClientError::Io {
+            path: self.path.clone(),
+            source,
+        }
+    }
+
+    fn send(&mut self, call: &Call) -> Result<(), ClientError> {
+        self.stream
+            .write_all(&call.to_bytes())
+            .map_err(|e| self.io(e))
+    }
+
+    fn receive(&mut self) -> Result<Option<serde_json::Value>, ClientError> {
+        let mut buffer = [0; 8192];
+        let end = loop {
+            if let Some(end) = self.pending.iter().position(|byte| *byte == 0) {
+                break end;
+            }
+            if self.pending.len() > MAX_REPLY_BYTES {
+                return Err(ClientError::Reply("too long".into()));
+            }
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return Ok(None),
+                Ok(n) => self.pending.extend_from_slice(&buffer[..n]),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+                Err(e) => return Err(self.io(e)),
+            }
+        };
+        let message: Vec<u8> = self.pending.drain(..=end).collect();
+        let mut reply: Reply = serde_json::from_slice(&message[..end])
+            .map_err(|e| ClientError::Reply(e.to_string()))?;
+        match (
+            &reply.error,
+            reply
+                .parameters
+                .get_mut("refusal")
+                .map(serde_json::Value::take),
+        ) {
+            (None, _) => Ok(Some(reply.parameters)),
+            (Some(error), None) => Err(ClientError::Reply(error.clone())),
+            (Some(error), Some(refusal)) => Err(match serde_json::from_value(refusal) {
+                Ok(refusal) => ClientError::Refused(refusal),
+                Err(_) => ClientError::Reply(error.clone()),
+            }),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The exit record: what the keeper saw end, in fixed-size records that are appended with one write each. A torn last record
+//! (the machine was cut off) is not read.
+
+use crate::base::{Exit, Mono, Now, Wall};
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+/// Size of one record on disk: pid, wait status, boot-time and wall-clock milliseconds, little-endian.
+pub const EXIT_RECORD_BYTES: usize = 24;
+
+/// One process that ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExitRecord {
+    /// Its number while it lived.
+    pub pid: u32,
+    /// How it ended, as `waitpid` says.
+    pub status: i32,
+    /// When the keeper saw it.
+    pub at: Now,
+}
+
+impl ExitRecord {
+    /// As written.
+    pub fn to_bytes(self) -> [u8; EXIT_RECORD_BYTES] {
+        let mut bytes = [0; EXIT_RECORD_BYTES];
+        bytes[..4].copy_from_slice(&self.pid.to_le_bytes());
+        bytes[4..8].copy_from_slice(&self.status.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.at.mono.0.to_le_bytes());
+        bytes[16..].copy_from_slice(&self.at.wall.0.to_le_bytes());
+        bytes
+    }
+
+    /// As read; `None` for another length.
+    pub fn from_bytes(bytes: &[u8]) -> Option<ExitRecord> {
+        let bytes: &[u8; EXIT_RECORD_BYTES] = bytes.try_into().ok()?;
+        Some(ExitRecord {
+            pid: u32::from_le_bytes(bytes[..4].try_into().ok()?),
+            status: i32::from_le_bytes(bytes[4..8].try_into().ok()?),
+            at: Now {
+                mono: Mono(u64::from_le_bytes(bytes[8..16].try_into().ok()?)),
+                wall: Wall(u64::from_le_bytes(bytes[16..].try_into().ok()?)),
+            },
+        })
+    }
+
+    /// How it ended.
+    pub fn exit(self) -> Exit {
+        Exit::from_wait_status(self.status)
+    }
+}
+
+/// Appends one record. The file must be open for appending.
+pub fn append_exit(mut file: &std::fs::File, record: ExitRecord) -> io::Result<()> {
+    file.write_all(&record.to_bytes())
+}
+
+/// All whole records, oldest first; empty when there is no file.
+pub fn read_exits(path: &Path) -> io::Result<Vec<ExitRecord>> {
+    let mut bytes = Vec::new();
+    match std::fs::File::open(path) {
+        Ok(mut file) => file.read_to_end(&mut bytes)?,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => 0,
+        Err(e) => return Err(e),
+    };
+    Ok(bytes
+        .chunks_exact(EXIT_RECORD_BYTES)
+        .filter_map(ExitRecord::from_bytes)
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_read_back_and_a_torn_tail_is_not_read() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("exits");
+        assert_eq!(read_exits(&path).expect("absent"), []);
+        let record = |pid| ExitRecord {
+            pid,
+            status: 7 << 8,
+            at: Now {
+                mono: Mono(1),
+                wall: Wall(2),
+            },
+        };
+        let mut file = std::fs::File::options()
+            .append(true)
+            .create(true)
+            .open(&path)
+            .expect("open");
+        append_exit(&file, record(10)).expect("append");
+        append_exit(&file, record(11)).expect("append");
+        file.write_all(&[1, 2, 3]).expect("torn");
+        assert_eq!(read_exits(&path).expect("read"), [record(10), record(11)]);
+        assert_eq!(record(10).exit(), Exit::Code(7));
+    }
+}

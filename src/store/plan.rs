@@ -1,0 +1,38 @@
+//! The plan: everything a supervisor needs to know of what was asked, resolved once by the command that asked, so that the
+//! resident process parses no YAML and looks nothing up.
+
+use crate::bundle::HostFacts;
+use crate::manifest::{ConfigObject, Pod};
+use crate::store::Dirs;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// What was asked. Never changes during the life of a pod. May hold secrets: written 0600, never printed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Plan {
+    /// The validated pod.
+    pub pod: Pod,
+    /// ConfigMaps and Secrets of the pod's namespace that the input brought along.
+    pub objects: Vec<ConfigObject>,
+    /// The OCI runtime.
+    pub runtime: PathBuf,
+    /// What network the sandbox gets.
+    pub network: Network,
+    /// The machine at that time.
+    pub host: HostFacts,
+    /// Where things are.
+    pub dirs: Dirs,
+    /// First and longest crash back-off in milliseconds.
+    pub backoff_ms: (u64, u64),
+    /// The pod goes with its end (`run --rm`).
+    pub remove_at_end: bool,
+}
+
+/// The network of a sandbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Network {
+    /// A namespace of its own with loopback only.
+    None,
+    /// The host's.
+    Host,
+}

@@ -1,0 +1,96 @@
+//! The snapshot: what a pod is right now, for a new supervisor and for everyone who asks; no process needs to answer.
+
+use crate::base::PodUid;
+use crate::pod::{PodView, State};
+use crate::store::{Dirs, Hands, Plan, PodDir};
+use serde::{Deserialize, Serialize};
+use std::io;
+
+/// Version of the snapshot's form. A supervisor reads its own only.
+pub const FORMAT: u32 = 1;
+
+/// Largest plan or snapshot that is read, in bytes: a manifest of 1 MiB with its ConfigMaps, many times over.
+const MAX_BYTES: u64 = 64 * 1024 * 1024;
+
+/// What is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The boot in which it was written: of another boot, nothing of it runs.
+    pub boot_id: String,
+    /// The machine.
+    pub state: State,
+    /// What faces show.
+    pub view: PodView,
+    /// What effects need to know of instances after a restart of the supervisor.
+    pub hands: Hands,
+}
+
+/// A pod as found on disk.
+#[derive(Clone, Debug)]
+pub struct PodRecord {
+    /// Its directories.
+    pub dir: PodDir,
+    /// What was asked.
+    pub plan: Plan,
+    /// What is; `None` before its supervisor has begun.
+    pub snapshot: Option<Snapshot>,
+}
+
+impl Snapshot {
+    /// Reads the snapshot of a pod; `None` when there is none yet.
+    pub fn read(dir: &PodDir) -> io::Result<Option<Snapshot>> {
+        read_json(&dir.file("snapshot.json"))
+    }
+}
+
+/// Reads one pod; `None` when it is gone.
+pub fn read_pod(dirs: &Dirs, uid: &PodUid) -> io::Result<Option<PodRecord>> {
+    let dir = dirs.pod(uid);
+    let Some(plan) = read_json(&dir.file("plan.json"))? else {
+        return Ok(None);
+    };
+    let snapshot = Snapshot::read(&dir)?;
+    Ok(Some(PodRecord {
+        dir,
+        plan,
+        snapshot,
+    }))
+}
+
+/// All pods, sorted by namespace and name. What cannot be read is given apart, with its error.
+pub fn list_pods(dirs: &Dirs) -> (Vec<PodRecord>, Vec<(PodUid, io::Error)>) {
+    let (mut pods, mut broken) = (Vec::new(), Vec::new());
+    let entries = std::fs::read_dir(dirs.state.join("pods"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    for uid in entries.map(|entry| PodUid(entry.file_name().to_string_lossy().into_owned())) {
+        match read_pod(dirs, &uid) {
+            Ok(Some(pod)) => pods.push(pod),
+            Ok(None) => {}
+            Err(e) => broken.push((uid, e)),
+        }
+    }
+    pods.sort_by(|a, b| {
+        (&a.plan.pod.namespace, &a.plan.pod.name).cmp(&(&b.plan.pod.namespace, &b.plan.pod.name))
+    });
+    (pods, broken)
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &std::path::Path) -> io::Result<Option<T>> {
+    let mut bytes = Vec::new();
+    match std::fs::File::open(path) {
+        Ok(file) => io::Read::read_to_end(&mut io::Read::take(file, MAX_BYTES), &mut bytes)?,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    let value = serde_json::from_slice(&bytes);
+    value.map(Some).map_err(|e| {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("`{}`: {e}", path.display()),
+        )
+    })
+}

@@ -1,0 +1,43 @@
+//! What the door gets of the loop: a way to ask and a way to watch.
+
+use crate::pod::{PodView, Refusal, Request};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Requests that wait for the loop at a time; it takes them within microseconds, the rest wait in their connections.
+const QUEUE: usize = 16;
+
+/// One request and where its answer goes.
+pub(super) type Asked = (Request, oneshot::Sender<Result<(), Refusal>>);
+
+/// The door's side.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    requests: mpsc::Sender<Asked>,
+    views: watch::Receiver<PodView>,
+}
+
+/// The two sides: the door's, and what the loop receives and shows.
+pub(super) fn handle(view: PodView) -> (Handle, mpsc::Receiver<Asked>, watch::Sender<PodView>) {
+    let (requests, asked) = mpsc::channel(QUEUE);
+    let (shown, views) = watch::channel(view);
+    (Handle { requests, views }, asked, shown)
+}
+
+impl Handle {
+    /// Asks the machine; `None` when the loop has ended.
+    pub async fn request(&self, request: Request) -> Option<Result<(), Refusal>> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send((request, reply)).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// The view and its changes.
+    pub fn views(&self) -> watch::Receiver<PodView> {
+        self.views.clone()
+    }
+
+    /// Returns when the loop has ended.
+    pub async fn ended(&self) {
+        self.requests.closed().await;
+    }
+}

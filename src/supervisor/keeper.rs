@@ -1,0 +1,246 @@
+//! The keeper: parent of every container of one pod, so that no exit code is lost when the supervisor dies.
+//!
+//! It reaps whatever ends below it, writes that down before anyone hears of it, keeps open what a new supervisor must find
+//! again, and starts the supervisor anew when it died. It parses nothing and its loop makes nothing that grows: the table of held
+//! descriptors has a fixed capacity. It ends when the supervisor ends with success: then the pod is settled.
+
+use crate::base::InstanceId;
+use crate::store::{ExitRecord, PodDir, append_exit};
+use crate::supervisor::link::{self, Message};
+use crate::sys::{self, Lock, SignalFd};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// Instances whose descriptors are held at a time. A pod has a few dozen containers at most; each has one live instance.
+const MAX_HELD: usize = 512;
+/// Wait before a supervisor that died is started again: none at first, then doubling from 100 ms to 5 s, so that one that cannot
+/// live costs nothing; one that lived for 10 s starts this over.
+const RESTART: (Duration, Duration, Duration) = (
+    Duration::from_millis(100),
+    Duration::from_secs(5),
+    Duration::from_secs(10),
+);
+
+/// The keeper could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum KeeperError {
+    /// Another keeper has this pod.
+    #[error("cannot keep pod `{}`: it has a keeper", .0.display())]
+    Taken(PathBuf),
+    /// A file of the pod.
+    #[error("cannot open `{}`", path.display())]
+    Open {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A system call.
+    #[error("cannot {0}")]
+    Call(&'static str, #[source] std::io::Error),
+}
+
+struct Keeper {
+    dir: PodDir,
+    listener: OwnedFd,
+    exits: File,
+    signals: SignalFd,
+    held: Vec<(InstanceId, Vec<OwnedFd>)>,
+    supervisor: Option<Supervisor>,
+    restart_wait: Duration,
+    restart_at: Option<crate::base::Mono>,
+    _lock: Lock,
+}
+
+struct Supervisor {
+    pid: u32,
+    socket: OwnedFd,
+    since: crate::base::Mono,
+}
+
+/// Runs the keeper of one pod until the pod is settled. `listener` is its listening control socket.
+pub fn keep(dir: PodDir, listener: OwnedFd) -> Result<(), KeeperError> {
+    let call = |what| move |e: nix::Error| KeeperError::Call(what, e.into());
+    // A session of its own: a signal to the terminal's process group is not for the pod.
+    let _ = nix::unistd::setsid();
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    let lock_path = dir.file("lock");
+    let lock = Lock::try_take(&lock_path)
+        .map_err(|source| KeeperError::Open {
+            path: lock_path,
+            source,
+        })?
+        .ok_or_else(|| KeeperError::Taken(dir.state.clone()))?;
+    sys::become_subreaper().map_err(|e| KeeperError::Call("become a subreaper", e))?;
+    sys::enter_private_mounts().map_err(call("enter a private mount namespace"))?;
+    let path = dir.file("exits");
+    let exits = File::options()
+        .append(true)
+        .create(true)
+        .open(&path)
+        .map_err(|source| KeeperError::Open { path, source })?;
+    let watched = [
+        Signal::SIGCHLD,
+        Signal::SIGTERM,
+        Signal::SIGINT,
+        Signal::SIGHUP,
+    ];
+    let signals = sys::block_signals(&watched).map_err(call("block signals"))?;
+    let held = Vec::with_capacity(MAX_HELD);
+    let mut keeper = Keeper {
+        dir,
+        listener,
+        exits,
+        signals,
+        held,
+        supervisor: None,
+        restart_wait: Duration::ZERO,
+        restart_at: Some(sys::now().mono),
+        _lock: lock,
+    };
+    while keeper.turn()? {}
+    Ok(())
+}
+
+impl Keeper {
+    /// One turn of the loop; false when the pod is settled.
+    fn turn(&mut self) -> Result<bool, KeeperError> {
+        let now = sys::now().mono;
+        if self.restart_at.is_some_and(|at| at <= now) {
+            self.restart_at = None;
+            self.start_supervisor()?;
+        }
+        let timeout = self.restart_at.map_or(PollTimeout::NONE, |at| {
+            PollTimeout::try_from(at.since(now)).unwrap_or(PollTimeout::MAX)
+        });
+        let (signalled, spoken_to) = self.wait(timeout)?;
+        if spoken_to {
+            self.listen_to_supervisor();
+        }
+        if signalled {
+            while let Some(signal) = self.signals.next() {
+                if signal != Signal::SIGCHLD as i32 {
+                    self.tell(|socket| link::send(socket, b'T', "", &[]));
+                }
+            }
+        }
+        self.reap()
+    }
+
+    /// Waits for a signal and for words of the supervisor: which of the two came.
+    fn wait(&self, timeout: PollTimeout) -> Result<(bool, bool), KeeperError> {
+        let socket = self
+            .supervisor
+            .as_ref()
+            .map_or(self.signals.as_fd(), |s| s.socket.as_fd());
+        let mut fds = [self.signals.as_fd(), socket].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        match poll(&mut fds, timeout) {
+            Ok(_) => Ok((fds[0].any().unwrap_or(false), fds[1].any().unwrap_or(false))),
+            Err(nix::Error::EINTR) => Ok((false, false)),
+            Err(e) => Err(KeeperError::Call("wait", e.into())),
+        }
+    }
+
+    /// Reaps everything that has ended. What a supervisor misses, it reads from the file.
+    fn reap(&mut self) -> Result<bool, KeeperError> {
+        while let Some(child) = sys::reap_any() {
+            if self.supervisor.as_ref().is_some_and(|s| s.pid == child.pid) {
+                if child.status == 0 {
+                    return Ok(false);
+                }
+                self.supervisor_died();
+                continue;
+            }
+            let record = ExitRecord {
+                pid: child.pid,
+                status: child.status,
+                at: sys::now(),
+            };
+            // A full disk must not stop the pod: a living supervisor still hears of it.
+            let written = append_exit(&self.exits, record).is_ok();
+            self.tell(|socket| link::send_exit(socket, record, written));
+        }
+        Ok(true)
+    }
+
+    fn tell(&self, message: impl Fn(std::os::fd::BorrowedFd<'_>) -> nix::Result<()>) {
+        if let Some(supervisor) = &self.supervisor {
+            let _ = message(supervisor.socket.as_fd());
+        }
+    }
+
+    fn supervisor_died(&mut self) {
+        let now = sys::now().mono;
+        let (first, longest, lived) = RESTART;
+        if self
+            .supervisor
+            .take()
+            .is_some_and(|s| now.since(s.since) >= lived)
+        {
+            self.restart_wait = Duration::ZERO;
+        }
+        self.restart_at = Some(now + self.restart_wait);
+        self.restart_wait = (self.restart_wait * 2).clamp(first, longest);
+    }
+
+    /// Starts a supervisor and gives it all it must know: the control socket and what is held.
+    fn start_supervisor(&mut self) -> Result<(), KeeperError> {
+        let call = |what| move |e: std::io::Error| KeeperError::Call(what, e);
+        let (ours, theirs) =
+            sys::connected_pair().map_err(|e| KeeperError::Call("make a socket pair", e.into()))?;
+        // `/proc/self/exe` stays this very program when the file is replaced.
+        let child = Command::new("/proc/self/exe")
+            .args([
+                SUPERVISOR_VERB.as_ref(),
+                self.dir.state.as_os_str(),
+                self.dir.data.as_os_str(),
+            ])
+            .stdin(Stdio::from(theirs))
+            .spawn()
+            .map_err(call("start the supervisor"))?;
+        self.supervisor = Some(Supervisor {
+            pid: child.id(),
+            socket: ours,
+            since: sys::now().mono,
+        });
+        self.tell(|socket| link::send(socket, b'L', "", &[self.listener.as_fd()]));
+        for (key, fds) in &self.held {
+            let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
+            self.tell(|socket| link::send(socket, b'H', &key.0, &fds));
+        }
+        self.tell(|socket| link::send(socket, b'G', "", &[]));
+        Ok(())
+    }
+
+    fn listen_to_supervisor(&mut self) {
+        let Some(supervisor) = &self.supervisor else {
+            return;
+        };
+        while let Ok(Some(message)) = link::receive(supervisor.socket.as_fd(), true) {
+            match message {
+                Message::Hold(key, fds) => {
+                    self.held.retain(|(held, _)| *held != key);
+                    if self.held.len() < MAX_HELD {
+                        self.held.push((key, fds));
+                    }
+                }
+                Message::Drop(key) => self.held.retain(|(held, _)| *held != key),
+                Message::Listener(_)
+                | Message::Go
+                | Message::Exits
+                | Message::Unwritten(_)
+                | Message::Terminate => {}
+            }
+        }
+    }
+}
+
+/// First argument of the program that makes it a keeper.
+pub const KEEPER_VERB: &str = "__keeper";
+/// First argument of the program that makes it a supervisor.
+pub const SUPERVISOR_VERB: &str = "__supervisor";
