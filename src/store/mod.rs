@@ -21,15 +21,11 @@
 mod dirs;
 mod events;
 mod exits;
-mod hands;
+mod json;
 mod names;
-mod plan;
-mod snapshot;
 
 pub use dirs::{Dirs, PodDir};
 pub use events::{append_event, read_events};
 pub use exits::{EXIT_RECORD_BYTES, ExitRecord, append_exit, read_exits};
-pub use hands::{Hands, Process, ResolvedImage};
+pub use json::{read_json, write_json};
 pub use names::{NameTaken, claim_name, find_name, release_name};
-pub use plan::{Network, Plan};
-pub use snapshot::{FORMAT, PodRecord, Snapshot, list_pods, read_pod};

@@ -2,7 +2,8 @@
 
 use crate::base::PodUid;
 use crate::pod::{PodView, State};
-use crate::store::{Dirs, Hands, Plan, PodDir};
+use crate::store::{Dirs, PodDir, read_json};
+use crate::supervisor::{Hands, Plan};
 use serde::{Deserialize, Serialize};
 use std::io;
 
@@ -77,20 +78,4 @@ pub fn list_pods(dirs: &Dirs) -> (Vec<PodRecord>, Vec<(PodUid, io::Error)>) {
         (&a.plan.pod.namespace, &a.plan.pod.name).cmp(&(&b.plan.pod.namespace, &b.plan.pod.name))
     });
     (pods, broken)
-}
-
-fn read_json<T: serde::de::DeserializeOwned>(path: &std::path::Path) -> io::Result<Option<T>> {
-    let mut bytes = Vec::new();
-    match std::fs::File::open(path) {
-        Ok(file) => io::Read::read_to_end(&mut io::Read::take(file, MAX_BYTES), &mut bytes)?,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(e),
-    };
-    let value = serde_json::from_slice(&bytes);
-    value.map(Some).map_err(|e| {
-        io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("`{}`: {e}", path.display()),
-        )
-    })
 }

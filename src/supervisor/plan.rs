@@ -3,9 +3,9 @@
 
 use crate::bundle::HostFacts;
 use crate::manifest::{ConfigObject, Pod};
+use crate::runtime::Runtime;
 use crate::store::Dirs;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
 
 /// What was asked. Never changes during the life of a pod. May hold secrets: written 0600, never printed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -15,7 +15,7 @@ pub struct Plan {
     /// ConfigMaps and Secrets of the pod's namespace that the input brought along.
     pub objects: Vec<ConfigObject>,
     /// The OCI runtime.
-    pub runtime: PathBuf,
+    pub runtime: Runtime,
     /// What network the sandbox gets.
     pub network: Network,
     /// The machine at that time.

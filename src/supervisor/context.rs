@@ -1,0 +1,129 @@
+//! What never changes during the life of a supervisor.
+
+use crate::base::InstanceId;
+use crate::bundle::{self, PodPaths};
+use crate::pod::{Failure, FailureReason, InstanceKind};
+use crate::runtime::{Driver, Layout, PodCgroup, PodCgroupValues, RuntimeError};
+use crate::store::{PodDir, write_json};
+use crate::supervisor::link;
+use crate::supervisor::{Hands, Plan, Snapshot, SupervisorError};
+use std::error::Error;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// Where `Localhost` seccomp profiles are.
+const SECCOMP_PROFILES: &str = "/etc/podshim/seccomp";
+
+/// The pod and the tools to run it.
+#[derive(Debug)]
+pub(super) struct Context {
+    pub dir: PodDir,
+    pub plan: Plan,
+    pub driver: Driver,
+    pub cgroup: PodCgroup,
+    pub cgroup_values: PodCgroupValues,
+    pub keeper: OwnedFd,
+}
+
+impl Context {
+    pub fn new(dir: PodDir, plan: Plan, keeper: OwnedFd) -> Result<Context, SupervisorError> {
+        let driver = Driver::new(plan.runtime.clone(), dir.file("runtime"));
+        let wanted = bundle::pod_cgroup(&plan.pod);
+        let layout = Layout::detect().map_err(SupervisorError::Cgroup)?;
+        let cgroup = PodCgroup::at(layout, &wanted.path).map_err(SupervisorError::Cgroup)?;
+        let cgroup_values = PodCgroupValues {
+            cpu_shares: Some(wanted.cpu_shares),
+            cpu_quota: wanted.cpu_quota,
+            memory_limit: wanted.memory_limit,
+            pids_limit: None,
+        };
+        Ok(Context { dir, plan, driver, cgroup, cgroup_values, keeper })
+    }
+
+    /// Asks the keeper to hold descriptors of an instance, so that they outlive this process.
+    pub fn hold(&self, instance: &InstanceId, fds: &[BorrowedFd<'_>]) {
+        // A keeper that is gone holds nothing; the pod goes on without that safety.
+        let _ = link::send(self.keeper.as_fd(), b'H', &instance.0, fds);
+    }
+
+    /// Lets the keeper close what it held.
+    pub fn release(&self, instance: &InstanceId) {
+        let _ = link::send(self.keeper.as_fd(), b'D', &instance.0, &[]);
+    }
+
+    pub fn write_snapshot(&self, snapshot: &Snapshot) -> std::io::Result<()> {
+        write_json(&self.dir.file("snapshot.json"), snapshot)
+    }
+
+    /// The small files of the pod and its volumes.
+    pub fn paths(&self, hands: &Hands) -> PodPaths {
+        let files = self.dir.file("files");
+        PodPaths {
+            hosts: files.join("hosts"),
+            hostname: files.join("hostname"),
+            resolv_conf: files.join("resolv.conf"),
+            shm: self.shm(),
+            volumes: hands.volumes.clone(),
+        }
+    }
+
+    /// The pod's `/dev/shm`.
+    pub fn shm(&self) -> PathBuf {
+        if self.plan.pod.host_ipc { PathBuf::from("/dev/shm") } else { self.dir.file("shm") }
+    }
+
+    /// The root file system of pause: on the data disk, because `/run` may be mounted `noexec`.
+    pub fn pause_root(&self) -> PathBuf {
+        self.dir.data.join("pause")
+    }
+
+    /// Where the runtime complains about an instance.
+    pub fn runtime_log(&self, instance: &InstanceId) -> PathBuf {
+        self.dir.bundle(instance).join("runtime.log")
+    }
+
+    /// The container name and attempt of an instance id; pause has none.
+    pub fn container_of(&self, instance: &InstanceId) -> Option<(&str, u32)> {
+        let (name, number) = instance.0.rsplit_once('-')?;
+        let container = self.plan.pod.container(name)?;
+        Some((&container.name, number.parse().ok()?))
+    }
+
+    /// Text of a `Localhost` seccomp profile; the manifest layer has checked that the name stays below the directory.
+    pub fn seccomp_profile(&self, name: &str) -> Result<String, Failure> {
+        let path = Path::new(SECCOMP_PROFILES).join(name);
+        std::fs::read_to_string(&path).map_err(|e| {
+            failure(FailureReason::CreateContainerError, &format!("cannot read the seccomp profile `{}`", path.display()), &e)
+        })
+    }
+}
+
+/// A failure with its chain of causes on one line.
+pub(super) fn failure(reason: FailureReason, what: &str, cause: &dyn Error) -> Failure {
+    let mut message = what.to_owned();
+    let mut next = Some(cause);
+    while let Some(error) = next {
+        if !message.is_empty() {
+            message.push_str(": ");
+        }
+        message.push_str(&error.to_string());
+        next = error.source();
+    }
+    Failure { reason, message }
+}
+
+/// A failure of the sandbox, network, volumes or removal.
+pub(super) fn other(what: &str, cause: &dyn Error) -> Failure {
+    failure(FailureReason::Other, what, cause)
+}
+
+/// A failure of a runtime call on an instance.
+pub(super) fn runtime_failure(error: &RuntimeError) -> Failure {
+    let reason = if error.is_hung() { FailureReason::RuntimeHung } else { FailureReason::StartError };
+    Failure { reason, message: error.reason() }
+}
+
+/// Whether an instance is pause.
+pub(super) fn is_pause(kind: &InstanceKind) -> bool {
+    matches!(kind, InstanceKind::Pause)
+}

@@ -1,0 +1,156 @@
+//! One function per action of the machine, of the same name. Those with an operation start a task and return at once.
+
+use crate::base::{InstanceId, Signal};
+use crate::image::Image;
+use crate::pod::{Action, Event, Failure, FailureReason, InstanceKind, Machine, OpId, Refusal, RequestId};
+use crate::store::append_event;
+use crate::supervisor::context::{Context, other, runtime_failure};
+use crate::supervisor::world::{Change, Completion, World};
+use crate::supervisor::{instance, sandbox};
+use crate::sys;
+use std::future::Future;
+use std::os::fd::AsFd;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// First argument of the program that makes it bring one image and print it.
+pub const IMAGE_VERB: &str = "__image";
+/// How long bringing an image may take: loading a large archive from a slow disk takes minutes.
+const IMAGE_DEADLINE: Duration = Duration::from_secs(30 * 60);
+
+impl World {
+    /// Does what the machine asks, in its order.
+    pub fn perform(&mut self, machine: &Machine, actions: Vec<Action>, written: &mut Option<Vec<u8>>) {
+        for action in actions {
+            match action {
+                Action::Persist => self.persist(machine, written),
+                Action::Prepare { op } => self.prepare(op),
+                Action::EnsureImage { op, container } => self.ensure_image(op, container),
+                Action::Create { op, instance, kind } => self.create(op, instance, kind),
+                Action::Start { op, instance } => self.start(op, instance),
+                Action::SetUpNetwork { op, .. } => self.set_up_network(op),
+                // `none` and `host` leave nothing to take down: the namespace goes with pause.
+                Action::TearDownNetwork { op, .. } => self.run(op, async { Ok(Change::Nothing) }),
+                Action::Delete { op, instance } => self.delete(op, instance),
+                Action::Signal { instance, signal } => self.signal(&instance, signal),
+                Action::Kill { instance } => self.kill(instance),
+                Action::CleanUp { op } => self.clean_up(op),
+                Action::Reply { id, result } => self.reply(id, result),
+                Action::Announce(event) => self.announce(&event),
+            }
+        }
+    }
+
+    fn run(&mut self, op: OpId, work: impl Future<Output = Result<Change, Failure>> + Send + 'static) {
+        self.tasks.spawn(async move { Completion::Done(op, work.await) });
+    }
+
+    fn prepare(&mut self, op: OpId) {
+        let context = Arc::clone(&self.context);
+        self.run(op, async move { sandbox::prepare(&context).await.map(Change::Prepared) });
+    }
+
+    fn ensure_image(&mut self, op: OpId, container: String) {
+        let context = Arc::clone(&self.context);
+        self.run(op, async move {
+            let image = bring_image(&context, &container).await?;
+            Ok(Change::Image(container, image))
+        });
+    }
+
+    fn create(&mut self, op: OpId, instance: InstanceId, kind: InstanceKind) {
+        let (context, hands, exits_before) = (Arc::clone(&self.context), self.hands.clone(), self.exits_read);
+        self.creates_in_flight += 1;
+        self.run(op, async move {
+            let created = instance::create(&context, &hands, &instance, &kind, exits_before).await?;
+            Ok(Change::Created(instance, kind, created))
+        });
+    }
+
+    fn start(&mut self, op: OpId, instance: InstanceId) {
+        let context = Arc::clone(&self.context);
+        self.run(op, async move {
+            let log = context.runtime_log(&instance);
+            context.driver.start(&instance, &log).await.map_err(|e| runtime_failure(&e))?;
+            Ok(Change::Started(instance))
+        });
+    }
+
+    fn set_up_network(&mut self, op: OpId) {
+        let (context, sandbox) = (Arc::clone(&self.context), self.hands.sandbox.clone());
+        self.run(op, async move {
+            let sandbox = sandbox.ok_or_else(|| Failure {
+                reason: FailureReason::Other,
+                message: "there is no sandbox".into(),
+            })?;
+            sandbox::set_up_network(&context, &sandbox).map(Change::Network)
+        });
+    }
+
+    fn delete(&mut self, op: OpId, instance: InstanceId) {
+        let context = Arc::clone(&self.context);
+        let alive = self.is_alive(&instance);
+        self.run(op, async move {
+            instance::delete(&context, &instance, alive).await?;
+            Ok(Change::Deleted(instance))
+        });
+    }
+
+    fn clean_up(&mut self, op: OpId) {
+        let context = Arc::clone(&self.context);
+        self.run(op, async move { sandbox::clean_up(&context).await.map(|()| Change::Nothing) });
+    }
+
+    /// Whether the init of an instance is known to have ended.
+    fn is_alive(&self, instance: &InstanceId) -> bool {
+        match self.live.get(instance).and_then(|live| live.pidfd.as_ref()) {
+            Some(pidfd) => sys::pidfd_is_alive(pidfd.as_fd()),
+            // Nothing is known of it, as after a create that was given up.
+            None => !self.hands.processes.contains_key(instance),
+        }
+    }
+
+    fn signal(&mut self, instance: &InstanceId, signal: Signal) {
+        if let Some(pidfd) = self.live.get(instance).and_then(|live| live.pidfd.as_ref()) {
+            // A process that has ended needs no signal: its exit is on the way.
+            let _ = sys::signal_pidfd(pidfd.as_fd(), signal);
+        }
+    }
+
+    /// SIGKILL, and with a shared PID namespace also to what the init leaves behind once it has ended.
+    fn kill(&mut self, instance: InstanceId) {
+        self.signal(&instance, Signal::KILL);
+    }
+
+    fn reply(&mut self, id: RequestId, result: Result<(), Refusal>) {
+        if let Some(reply) = self.replies.remove(&id) {
+            // Whoever asked may have left.
+            let _ = reply.send(result);
+        }
+    }
+
+    fn announce(&mut self, event: &Event) {
+        if let Err(error) = append_event(&self.events, event) {
+            tracing::error!(%error, reason = event.reason, message = event.message, "cannot write an event");
+        }
+    }
+}
+
+/// Lets a short-lived process of this program bring the image: unpacking and, later, TLS stay out of the resident one.
+async fn bring_image(context: &Context, container: &str) -> Result<Image, Failure> {
+    let pull = |message: String| Failure { reason: FailureReason::ErrImagePull, message };
+    let Some(container) = context.plan.pod.container(container) else {
+        return Err(pull(format!("pod has no container `{container}`")));
+    };
+    let mut command = tokio::process::Command::new("/proc/self/exe");
+    let policy = serde_json::to_string(&container.pull_policy).unwrap_or_default();
+    command.args([IMAGE_VERB.as_ref(), context.plan.dirs.data.as_os_str(), container.image.as_ref(), policy.as_ref()]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+    let output = tokio::time::timeout(IMAGE_DEADLINE, command.output()).await;
+    let output = output.map_err(|_| pull(format!("image `{}` did not come in time", container.image)))?;
+    let output = output.map_err(|e| other("cannot start the image helper", &e))?;
+    let answer: Result<Image, Failure> = serde_json::from_slice(&output.stdout)
+        .map_err(|_| pull(format!("the image helper ended with {} and no answer", output.status)))?;
+    answer
+}

@@ -1,0 +1,86 @@
+//! From a process that ended to an instance whose end is told: claim the record, drain the output, look for an OOM kill, read
+//! the last words.
+
+use crate::base::{Exit, InstanceId};
+use crate::stdio::{self, Stop};
+use crate::store::{ExitRecord, read_exits};
+use crate::supervisor::context::Context;
+use crate::supervisor::world::{Completion, Pump, World};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Exits kept that may belong to a create in flight. Orphans of a shared PID namespace end at pause, so few come here.
+const MAX_UNCLAIMED: usize = 4096;
+/// Longest wait for the output of an instance that ended, above the pump's own limit: a disk may be slow.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
+
+impl World {
+    /// Reads what the keeper has written since.
+    pub fn read_new_exits(&mut self) {
+        let records = match read_exits(&self.context.dir.file("exits")) {
+            Ok(records) => records,
+            Err(error) => return tracing::error!(%error, "cannot read the exit record"),
+        };
+        let from = self.exits_read.min(records.len());
+        self.exits_read = records.len();
+        for (index, record) in records.into_iter().enumerate().skip(from) {
+            self.claim(index, record);
+        }
+    }
+
+    /// Finds whose exit it is. One that is nobody's yet is kept while a create is in flight.
+    pub fn claim(&mut self, index: usize, record: ExitRecord) {
+        let owner = self.hands.processes.iter().find(|(id, process)| {
+            process.pid == record.pid && index >= process.exits_before && self.live.contains_key(*id)
+        });
+        match owner.map(|(id, _)| id.clone()) {
+            Some(instance) => self.finish(instance, record.exit()),
+            None if self.creates_in_flight > 0 && self.unclaimed.len() < MAX_UNCLAIMED => {
+                self.unclaimed.push((index, record));
+            }
+            None => {}
+        }
+    }
+
+    /// After a create: its process may have ended before we knew its number.
+    pub fn claim_early_exits(&mut self) {
+        for (index, record) in std::mem::take(&mut self.unclaimed) {
+            self.claim(index, record);
+        }
+    }
+
+    /// Starts to tell the end of an instance. Its process is no longer live from now on, so this happens once.
+    pub fn finish(&mut self, instance: InstanceId, exit: Exit) {
+        let pump = self.live.remove(&instance).and_then(|live| live.pump);
+        let context = Arc::clone(&self.context);
+        self.tasks.spawn(async move {
+            let (oom_killed, message) = last_words(&context, &instance, exit, pump).await;
+            Completion::Ended { instance, exit, oom_killed, message }
+        });
+    }
+}
+
+async fn last_words(context: &Context, instance: &InstanceId, exit: Exit, pump: Option<Pump>) -> (bool, String) {
+    let pod = &context.plan.pod;
+    let Some((name, attempt)) = context.container_of(instance) else { return (false, String::new()) };
+    if pod.share_process_namespace || pod.host_pid {
+        // Its init was not PID 1 of a namespace: what it left behind lives on, and holds the output open.
+        if let Err(error) = context.cgroup.kill_all(instance).await {
+            tracing::error!(%error, "cannot kill what an ended container left behind");
+        }
+    }
+    if let Some(pump) = pump {
+        let _ = pump.stop.send(Stop::Ended);
+        if tokio::time::timeout(DRAIN_DEADLINE, pump.task).await.is_err() {
+            tracing::error!(%instance, "the output of an ended container is not drained");
+        }
+    }
+    let oom_killed = context.cgroup.oom_kills(instance).is_ok_and(|kills| kills > 0);
+    let limits = stdio::TerminationLimits::of_pod(pod.containers.len());
+    let mut message = stdio::termination_message(&context.dir.bundle(instance).join("termination-log"), limits);
+    let from_logs = pod.container(name).is_some_and(|c| c.termination_message_from_logs);
+    if message.is_empty() && from_logs && !exit.is_success() {
+        message = stdio::last_lines(&stdio::container_log(&context.plan.dirs.logs, pod, name, attempt));
+    }
+    (oom_killed, message)
+}

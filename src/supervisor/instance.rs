@@ -1,0 +1,268 @@
+//! Operations on one instance: create it, delete it.
+//!
+//! The runtime's standard streams *are* the container's: it gets the pipes, and complains to its log file only. The keeper holds
+//! the other ends from before the create, so that a container never writes into a pipe that nobody can read.
+
+use crate::base::InstanceId;
+use crate::bundle::{self, ContainerInput, PauseInput, Sandbox};
+use crate::image;
+use crate::manifest::{Container, Profile};
+use crate::pod::{Failure, FailureReason, InstanceKind};
+use crate::runtime::{CreateCall, InitIo};
+use crate::stdio::{self, ConsoleSocket, LogFile};
+use crate::supervisor::context::{Context, failure, runtime_failure};
+use crate::supervisor::{Hands, Process, sandbox};
+use crate::sys;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+/// An instance that waits for its start.
+#[derive(Debug)]
+pub(super) struct Created {
+    pub process: Process,
+    pub pidfd: Option<OwnedFd>,
+    pub output: Option<Output>,
+}
+
+/// Our ends of an instance's output.
+#[derive(Debug)]
+pub(super) struct Output {
+    pub stdout: OwnedFd,
+    pub stderr: Option<OwnedFd>,
+    pub log: LogFile,
+}
+
+/// Writes the bundle of an instance and lets the runtime create it.
+pub(super) async fn create(
+    context: &Context,
+    hands: &Hands,
+    instance: &InstanceId,
+    kind: &InstanceKind,
+    exits_before: usize,
+) -> Result<Created, Failure> {
+    let bundle = context.dir.bundle(instance);
+    sys::create_dirs(&bundle, 0o700).map_err(|e| bundle_failure("cannot make the bundle", &e))?;
+    let (io, output) = match kind {
+        InstanceKind::Pause => (write_pause_bundle(context, instance)?, None),
+        InstanceKind::Container { name, attempt } => {
+            let container = context.plan.pod.container(name).ok_or_else(|| Failure {
+                reason: FailureReason::CreateContainerError,
+                message: format!("pod has no container `{name}`"),
+            })?;
+            write_container_bundle(context, hands, instance, container, *attempt)?;
+            let (io, output) = open_stdio(context, instance, container, *attempt)?;
+            (io, Some(output))
+        }
+    };
+    let console = output.as_ref().and_then(|o: &Stdio| o.console.as_ref()).is_some();
+    let call = CreateCall {
+        id: instance,
+        bundle: &bundle,
+        pid_file: &bundle.join("pid"),
+        log: &context.runtime_log(instance),
+        io,
+    };
+    let pid = context.driver.create(call).await.map_err(|e| runtime_failure(&e))?;
+    if let (Some(sandbox), InstanceKind::Container { .. }) = (&hands.sandbox, kind) {
+        still_there(context, hands, sandbox)?;
+    }
+    let output = match output {
+        None => None,
+        Some(stdio) => Some(stdio.connect(context, instance, console).await?),
+    };
+    let process =
+        Process { pid, start_time: sys::start_time(pid).unwrap_or(0), exits_before, started: false };
+    Ok(Created { process, pidfd: sys::pidfd(pid).ok(), output })
+}
+
+fn bundle_failure(what: &str, cause: &dyn std::error::Error) -> Failure {
+    failure(FailureReason::CreateContainerError, what, cause)
+}
+
+/// After a create: was pause the same process all the time? Otherwise its number may have been another's, and the container is in
+/// foreign namespaces; it has run nothing yet and is deleted.
+fn still_there(context: &Context, hands: &Hands, sandbox: &Sandbox) -> Result<(), Failure> {
+    let pause = hands.processes.iter().find(|(id, _)| context.container_of(id).is_none());
+    let same = pause.is_some_and(|(_, process)| {
+        sandbox.pause_proc == format!("/proc/{}", process.pid) && sys::start_time(process.pid) == Some(process.start_time)
+    });
+    if same {
+        return Ok(());
+    }
+    Err(Failure { reason: FailureReason::Other, message: "the sandbox ended while the container was created".into() })
+}
+
+fn write_pause_bundle(context: &Context, instance: &InstanceId) -> Result<InitIo, Failure> {
+    let bundle = context.dir.bundle(instance);
+    let spec = bundle::pause_spec(&PauseInput {
+        pod: &context.plan.pod,
+        instance,
+        host: &context.plan.host,
+        root: &context.pause_root(),
+        shm: &context.shm(),
+        seccomp_default: bundle::DEFAULT_SECCOMP,
+    });
+    let spec = spec.map_err(|e| bundle_failure("", &e))?;
+    write_config(&bundle, &bundle::to_json(&spec))?;
+    let null = || File::options().read(true).write(true).open("/dev/null").map(OwnedFd::from);
+    let open = || Ok::<_, io::Error>(InitIo::Pipes { stdin: null()?, stdout: null()?, stderr: null()? });
+    open().map_err(|e| bundle_failure("cannot open /dev/null", &e))
+}
+
+fn write_config(bundle: &Path, json: &[u8]) -> Result<(), Failure> {
+    // 0600: the environment may hold secrets.
+    sys::write_atomic(&bundle.join("config.json"), json, 0o600).map_err(|e| bundle_failure("cannot write config.json", &e))
+}
+
+fn write_container_bundle(
+    context: &Context,
+    hands: &Hands,
+    instance: &InstanceId,
+    container: &Container,
+    attempt: u32,
+) -> Result<(), Failure> {
+    let bundle = context.dir.bundle(instance);
+    let image = hands.images.get(&container.name).ok_or_else(|| Failure {
+        reason: FailureReason::CreateContainerError,
+        message: format!("image `{}` has not been resolved", container.image),
+    })?;
+    let sandbox = hands.sandbox.as_ref().ok_or_else(|| Failure {
+        reason: FailureReason::Other,
+        message: "there is no sandbox to join".into(),
+    })?;
+    let rootfs = bundle.join("rootfs");
+    mount_root(context, instance, image, &rootfs).map_err(|e| bundle_failure("cannot mount the root file system", &e))?;
+    sandbox::write_hosts(context, hands)?;
+    let termination_log = bundle.join("termination-log");
+    let write = || {
+        std::fs::write(&termination_log, b"")?;
+        std::fs::set_permissions(&termination_log, std::fs::Permissions::from_mode(0o666))
+    };
+    write().map_err(|e| bundle_failure("cannot make the termination log", &e))?;
+    let users = image::user_files(&rootfs).map_err(|e| bundle_failure("cannot read the users of the image", &e))?;
+    let profile = container.security.seccomp.as_ref().or(context.plan.pod.security.seccomp.as_ref());
+    let seccomp_localhost = match profile {
+        Some(Profile::Localhost(name)) => Some(context.seccomp_profile(name)?),
+        _ => None,
+    };
+    let image_volumes = writable_image_volumes(container, image, &rootfs);
+    let input = ContainerInput {
+        pod: &context.plan.pod,
+        container,
+        instance,
+        attempt,
+        objects: &context.plan.objects,
+        image: &image.config,
+        users: &users,
+        sandbox,
+        host: &context.plan.host,
+        paths: &context.paths(hands),
+        termination_log: &termination_log,
+        image_volumes: &image_volumes,
+        seccomp_localhost: seccomp_localhost.as_deref(),
+        seccomp_default: bundle::DEFAULT_SECCOMP,
+        apparmor_default: None,
+        runtime_rro: context.plan.runtime.features.rro.unwrap_or(false),
+    };
+    let spec = bundle::container_spec(&input).map_err(|e| failure(e.reason(), "", &e))?;
+    write_config(&bundle, &bundle::to_json(&spec))
+}
+
+/// Mounts the image's layers with a writable one of the instance's own on top.
+fn mount_root(context: &Context, instance: &InstanceId, image: &image::Image, rootfs: &Path) -> io::Result<()> {
+    let data = context.dir.instance_data(instance);
+    let (upper, work) = (data.join("upper"), data.join("work"));
+    sys::create_dirs(&data, 0o700)?;
+    for dir in [&upper, &work, rootfs] {
+        sys::create_dirs(dir, 0o755)?;
+    }
+    image::mount_overlay(&image.layers, &upper, &work, rootfs)
+}
+
+/// A path that the image declares a volume is writable even on a read-only root: it is bound onto itself from the instance's own
+/// layer, which already has the image's content and goes with the instance.
+fn writable_image_volumes(container: &Container, image: &image::Image, rootfs: &Path) -> BTreeMap<String, std::path::PathBuf> {
+    if !container.security.read_only_root {
+        return BTreeMap::new();
+    }
+    let paths = bundle::image_volumes(container, &image.config);
+    paths.into_iter().filter_map(|path| Some((path.clone(), image::resolve_in_root(rootfs, &path).ok()?))).collect()
+}
+
+/// The container's ends for the runtime, and ours.
+struct Stdio {
+    ours: Option<(OwnedFd, OwnedFd)>,
+    console: Option<ConsoleSocket>,
+    log: LogFile,
+}
+
+fn open_stdio(
+    context: &Context,
+    instance: &InstanceId,
+    container: &Container,
+    attempt: u32,
+) -> Result<(InitIo, Stdio), Failure> {
+    let path = stdio::container_log(&context.plan.dirs.logs, &context.plan.pod, &container.name, attempt);
+    let log = LogFile::open(&path).map_err(|e| bundle_failure("cannot open the container's log", &e))?;
+    if let Some(dir) = path.parent() {
+        // Old logs that cannot be removed are no reason not to run.
+        let _ = stdio::prune_attempts(dir, attempt);
+    }
+    if container.tty {
+        let socket = ConsoleSocket::bind(&context.dir.bundle(instance).join("console"));
+        let console = socket.map_err(|e| bundle_failure("cannot make the console socket", &e))?;
+        let io = InitIo::Console { socket: console.path().to_owned() };
+        return Ok((io, Stdio { ours: None, console: Some(console), log }));
+    }
+    let pipes = stdio::pipes(container.stdin).map_err(|e| bundle_failure("cannot make the container's pipes", &e))?;
+    let mut held = vec![pipes.stdout.as_fd(), pipes.stderr.as_fd()];
+    held.extend(pipes.stdin_writer.as_ref().map(AsFd::as_fd));
+    context.hold(instance, &held);
+    let io = InitIo::Pipes { stdin: pipes.stdin, stdout: pipes.stdout_writer, stderr: pipes.stderr_writer };
+    Ok((io, Stdio { ours: Some((pipes.stdout, pipes.stderr)), console: None, log }))
+}
+
+impl Stdio {
+    /// What the pump reads: our pipe ends, or the terminal that the runtime has sent by now.
+    async fn connect(self, context: &Context, instance: &InstanceId, _console: bool) -> Result<Output, Failure> {
+        if let Some((stdout, stderr)) = self.ours {
+            return Ok(Output { stdout, stderr: Some(stderr), log: self.log });
+        }
+        let console = self.console.ok_or_else(|| Failure {
+            reason: FailureReason::CreateContainerError,
+            message: "the instance has no output".into(),
+        })?;
+        let master = console.accept().map_err(|e| bundle_failure("cannot receive the container's terminal", &e))?;
+        context.hold(instance, &[master.as_fd()]);
+        Ok(Output { stdout: master, stderr: None, log: self.log })
+    }
+}
+
+/// Removes whatever is left of an instance: processes, what the runtime keeps, cgroup, root file system, bundle, data.
+pub(super) async fn delete(context: &Context, instance: &InstanceId, alive: bool) -> Result<(), Failure> {
+    let other = |e: &dyn std::error::Error| failure(FailureReason::Other, "", e);
+    let log = context.runtime_log(instance);
+    context.cgroup.kill_all(instance).await.map_err(|e| other(&e))?;
+    // Forcing a dead one would only make the runtime look for a process for a tenth of a second.
+    if let Err(error) = context.driver.delete(instance, &log, alive).await {
+        if !alive {
+            context.driver.delete(instance, &log, true).await.or_else(|_| context.driver.forget(instance)).map_err(|e| other(&e))?;
+        } else {
+            context.driver.forget(instance).map_err(|_| other(&error))?;
+        }
+    }
+    context.cgroup.remove_container(instance).await.map_err(|e| other(&e))?;
+    let bundle = context.dir.bundle(instance);
+    let remove = || {
+        sandbox::unmount(&bundle.join("rootfs"))?;
+        sandbox::remove_tree(&bundle)?;
+        sandbox::remove_tree(&context.dir.instance_data(instance))
+    };
+    remove().map_err(|e| other(&e))?;
+    context.release(instance);
+    Ok(())
+}

@@ -1,0 +1,231 @@
+//! The loop itself.
+
+use crate::base::{InstanceId, Mono, Signal};
+use crate::pod::{Input, Machine, Request, RequestId, Settings};
+use crate::runtime::CgroupError;
+use crate::store::{PodDir, read_json};
+use crate::supervisor::context::Context;
+use crate::supervisor::handle::{Asked, Handle, handle};
+use crate::supervisor::link::{self, Message};
+use crate::supervisor::world::{Completion, World};
+use crate::supervisor::{Hands, Plan, Snapshot};
+use crate::sys;
+use std::collections::HashMap;
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::unix::AsyncFd;
+use tokio::net::UnixListener;
+use tokio::sync::{mpsc, watch};
+
+/// The supervisor could not begin or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum SupervisorError {
+    /// The pod has no plan.
+    #[error("cannot find the plan of pod `{}`", .0.display())]
+    NoPlan(PathBuf),
+    /// A file of the pod cannot be read.
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The keeper did not say what it should.
+    #[error("cannot understand the keeper")]
+    Keeper(#[source] nix::Error),
+    /// The machine's cgroups are not usable.
+    #[error("cannot use the cgroups of this machine")]
+    Cgroup(#[source] CgroupError),
+    /// The event loop failed.
+    #[error("cannot run the event loop")]
+    Loop(#[source] io::Error),
+}
+
+/// Supervises one pod until it is settled. `keeper` is the socket to its keeper; `serve` answers the control socket.
+pub fn supervise<S, F>(dir: PodDir, keeper: OwnedFd, serve: S) -> Result<(), SupervisorError>
+where
+    S: FnOnce(UnixListener, Handle) -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(SupervisorError::Loop)?;
+    runtime.block_on(run(dir, keeper, serve))
+}
+
+async fn run<S, F>(dir: PodDir, keeper: OwnedFd, serve: S) -> Result<(), SupervisorError>
+where
+    S: FnOnce(UnixListener, Handle) -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let (listener, held) = greet(&keeper)?;
+    let plan_path = dir.file("plan.json");
+    let plan: Option<Plan> = read_json(&plan_path).map_err(|source| SupervisorError::Read { path: plan_path, source })?;
+    let plan = plan.ok_or_else(|| SupervisorError::NoPlan(dir.state.clone()))?;
+    let path = dir.file("snapshot.json");
+    let snapshot = Snapshot::read(&dir).map_err(|source| SupervisorError::Read { path, source })?;
+    let settings = Settings {
+        backoff_initial: Duration::from_millis(plan.backoff_ms.0),
+        backoff_max: Duration::from_millis(plan.backoff_ms.1),
+        ..Settings::default()
+    };
+    let pod = plan.pod.clone();
+    let context = Context::new(dir, plan, keeper)?;
+    let (machine, hands, is_new) = match snapshot {
+        None => (Machine::new(&pod, settings, sys::now()), Hands::default(), true),
+        Some(snapshot) => (Machine::restore(&pod, settings, snapshot.state), snapshot.hands, false),
+    };
+    let mut world = World::new(context, hands)?;
+    let first = if is_new { Input::Timer } else { Input::Recovered(world.look(&machine, held)) };
+    let (handle, asked, shown) = handle(machine.view());
+    let served = tokio::spawn(serve(listener, handle));
+    Loop { machine, world, asked, shown, written: None, requests: 0, terminations: 0 }.run(first).await?;
+    // The last view is shown; the door closes by itself now that nobody receives requests.
+    let _ = served.await;
+    Ok(())
+}
+
+/// What the keeper hands over first.
+fn greet(keeper: &OwnedFd) -> Result<(UnixListener, HashMap<InstanceId, Vec<OwnedFd>>), SupervisorError> {
+    let (mut listener, mut held) = (None, HashMap::new());
+    loop {
+        match link::receive(keeper.as_fd(), false).map_err(SupervisorError::Keeper)? {
+            Some(Message::Listener(fd)) => listener = Some(fd),
+            Some(Message::Hold(instance, fds)) => drop(held.insert(instance, fds)),
+            Some(Message::Go) => break,
+            Some(Message::Exits | Message::Unwritten(_) | Message::Drop(_) | Message::Terminate) => {}
+            None => return Err(SupervisorError::Keeper(nix::Error::EPIPE)),
+        }
+    }
+    let listener = std::os::unix::net::UnixListener::from(listener.ok_or(SupervisorError::Keeper(nix::Error::EBADMSG))?);
+    listener.set_nonblocking(true).map_err(SupervisorError::Loop)?;
+    Ok((UnixListener::from_std(listener).map_err(SupervisorError::Loop)?, held))
+}
+
+struct Loop {
+    machine: Machine,
+    world: World,
+    asked: mpsc::Receiver<Asked>,
+    shown: watch::Sender<crate::pod::PodView>,
+    /// The snapshot as last written.
+    written: Option<Vec<u8>>,
+    requests: u64,
+    terminations: u32,
+}
+
+impl Loop {
+    async fn run(mut self, first: Input) -> Result<(), SupervisorError> {
+        let keeper = self.world.context.keeper.try_clone().map_err(SupervisorError::Loop)?;
+        let keeper = AsyncFd::new(keeper).map_err(SupervisorError::Loop)?;
+        let mut keeper_lives = true;
+        self.step(first);
+        self.world.read_new_exits();
+        while !self.machine.view().settled || !self.world.tasks.is_empty() {
+            let deadline = self.machine.next_deadline();
+            tokio::select! {
+                // Exits before completions, so that a start that ended early is seen as ended; facts before wishes.
+                biased;
+                ready = keeper.readable(), if keeper_lives => {
+                    if let Ok(mut ready) = ready {
+                        keeper_lives = self.listen(&keeper);
+                        ready.clear_ready();
+                    }
+                }
+                Some(done) = self.world.tasks.join_next() => {
+                    if let Ok(completion) = done {
+                        self.complete(completion);
+                    }
+                }
+                Some((request, reply)) = self.asked.recv() => self.ask(request, Some(reply)),
+                () = sleep_until(deadline) => self.step(Input::Timer),
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything the keeper has said; false when it is gone.
+    fn listen(&mut self, keeper: &AsyncFd<OwnedFd>) -> bool {
+        loop {
+            match link::receive(keeper.get_ref().as_fd(), true) {
+                Ok(Some(Message::Exits)) => self.world.read_new_exits(),
+                Ok(Some(Message::Unwritten(record))) => self.world.claim(usize::MAX, record),
+                Ok(Some(Message::Terminate)) => self.terminate(),
+                Ok(Some(Message::Hold(..) | Message::Drop(_) | Message::Listener(_) | Message::Go)) => {}
+                Ok(None) => return false,
+                Err(nix::Error::EAGAIN) => return true,
+                Err(error) => {
+                    tracing::error!(%error, "cannot understand the keeper");
+                    return true;
+                }
+            }
+        }
+    }
+
+    /// The keeper was told to end: the pod stops, the second time at once.
+    fn terminate(&mut self) {
+        self.terminations += 1;
+        let force = self.terminations > 1;
+        self.ask(Request::Stop { grace_seconds: force.then_some(0), force }, None);
+    }
+
+    fn ask(&mut self, request: Request, reply: Option<tokio::sync::oneshot::Sender<Result<(), crate::pod::Refusal>>>) {
+        self.requests += 1;
+        let id = RequestId(self.requests);
+        if let Some(reply) = reply {
+            self.world.replies.insert(id, reply);
+        }
+        self.step(Input::Request { id, request });
+    }
+
+    fn complete(&mut self, completion: Completion) {
+        match completion {
+            Completion::Done(op, result) => {
+                let created = matches!(result, Ok(crate::supervisor::world::Change::Created(..)));
+                let outcome = self.world.absorb(result);
+                if self.machine.is_create(op) {
+                    self.world.creates_in_flight = self.world.creates_in_flight.saturating_sub(1);
+                }
+                self.step(Input::Done { op, outcome });
+                if created {
+                    self.world.claim_early_exits();
+                }
+            }
+            Completion::Ended { instance, exit, oom_killed, message } => {
+                self.step(Input::Exited { instance, exit, oom_killed, message });
+            }
+            Completion::Vanished { instance, exit } => {
+                if self.world.live.contains_key(&instance) {
+                    self.world.finish(instance, exit);
+                }
+            }
+        }
+    }
+
+    /// One step of the machine: what changed is written before anything is done about it.
+    fn step(&mut self, input: Input) {
+        tracing::debug!(?input, "step");
+        let actions = self.machine.step(sys::now(), input);
+        self.world.persist(&self.machine, &mut self.written);
+        self.world.perform(&self.machine, actions, &mut self.written);
+        self.shown.send_if_modified(|shown| {
+            let view = self.machine.view();
+            let changed = *shown != view;
+            *shown = view;
+            changed
+        });
+    }
+}
+
+/// Waits until a moment of the machine's clock; for ever without one.
+async fn sleep_until(deadline: Option<Mono>) {
+    match deadline {
+        None => std::future::pending().await,
+        Some(deadline) => tokio::time::sleep(deadline.since(sys::now().mono)).await,
+    }
+}
+
+#[allow(dead_code)]
+fn unused(_: Arc<()>, _: Signal) {}

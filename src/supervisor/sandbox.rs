@@ -1,0 +1,144 @@
+//! Operations on the pod as a whole: prepare, network, clean up. Each may be repeated and goes on from what it finds.
+
+use crate::bundle::{self, Sandbox};
+use crate::manifest::downward;
+use crate::pod::{Failure, FailureReason};
+use crate::store::PodDir;
+use crate::supervisor::context::{Context, other};
+use crate::supervisor::{Hands, Network};
+use crate::sys;
+use crate::volume::{self, VolumeDirs};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// Size of the pod's `/dev/shm`. Source: the kubelet's and Docker's default.
+const SHM_OPTIONS: &str = "size=67108864,mode=1777";
+
+/// Makes the cgroup, directories, files, `/dev/shm` and volumes of the pod; gives the host path of each volume.
+pub(super) async fn prepare(context: &Context) -> Result<BTreeMap<String, PathBuf>, Failure> {
+    // First of all: parallel creates of some runtimes race for a parent that is not there.
+    context.cgroup.create(&context.cgroup_values).map_err(|e| other("", &e))?;
+    for (dir, mode) in [("instances", 0o700), ("runtime", 0o700), ("files", 0o755), ("volumes", 0o700)] {
+        sys::create_dirs(&context.dir.file(dir), mode).map_err(|e| other("cannot make a directory of the pod", &e))?;
+    }
+    write_pause(&context.pause_root()).map_err(|e| other("cannot write the pause program", &e))?;
+    let pod = &context.plan.pod;
+    let host = &context.plan.host;
+    let files = context.dir.file("files");
+    let (resolv_conf, _cuts) = bundle::resolv_conf(pod, host);
+    let write = |name: &str, text: &str| {
+        sys::write_atomic(&files.join(name), text.as_bytes(), 0o644).map_err(|e| other("cannot write a file of the pod", &e))
+    };
+    write("hostname", &bundle::etc_hostname(pod, host))?;
+    write("resolv.conf", &resolv_conf)?;
+    write("hosts", &bundle::etc_hosts(pod, host, &[]))?;
+    if !pod.host_ipc {
+        mount_shm(&context.shm()).map_err(|e| other("cannot mount the pod's /dev/shm", &e))?;
+    }
+    let facts = downward::Facts {
+        pod_ips: Vec::new(),
+        host_ips: host.ips.clone(),
+        node_name: pod.node_name.clone().unwrap_or_else(|| host.hostname.clone()),
+        cpu_milli: host.cpu_milli,
+        memory_bytes: host.memory_bytes,
+        storage_bytes: host.storage_bytes,
+    };
+    volume::prepare(pod, &context.plan.objects, &facts, &volume_dirs(&context.dir).borrowed()).map_err(|e| other("", &e))
+}
+
+/// The two places of volumes.
+pub(super) struct OwnedVolumeDirs(PathBuf, PathBuf);
+
+impl OwnedVolumeDirs {
+    pub fn borrowed(&self) -> VolumeDirs<'_> {
+        VolumeDirs { disk: &self.0, memory: &self.1 }
+    }
+}
+
+pub(super) fn volume_dirs(dir: &PodDir) -> OwnedVolumeDirs {
+    OwnedVolumeDirs(dir.data.join("volumes"), dir.file("volumes"))
+}
+
+fn write_pause(root: &Path) -> io::Result<()> {
+    sys::create_dirs(root, 0o755)?;
+    sys::write_atomic(&root.join("pause"), include_bytes!(env!("PODSHIM_PAUSE")), 0o555)
+}
+
+fn mount_shm(path: &Path) -> io::Result<()> {
+    sys::create_dirs(path, 0o700)?;
+    if is_mount_point(path)? {
+        return Ok(());
+    }
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("shm"), path, Some("tmpfs"), flags, Some(SHM_OPTIONS))?;
+    Ok(())
+}
+
+fn is_mount_point(path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let parent = path.parent().unwrap_or(path);
+    Ok(path.symlink_metadata()?.dev() != parent.symlink_metadata()?.dev())
+}
+
+/// Unmounts whatever is mounted at a path; nothing there is no error.
+pub(super) fn unmount(path: &Path) -> io::Result<()> {
+    match umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
+        Ok(()) | Err(nix::Error::EINVAL | nix::Error::ENOENT) => Ok(()),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Brings up the network of a running sandbox.
+pub(super) fn set_up_network(context: &Context, sandbox: &Sandbox) -> Result<Vec<String>, Failure> {
+    match context.plan.network {
+        Network::Host => Ok(context.plan.host.ips.clone()),
+        Network::None => {
+            let namespace = Path::new(&sandbox.pause_proc).join("ns/net");
+            sys::raise_loopback(&namespace).map_err(|e| other("", &e))?;
+            Ok(Vec::new())
+        }
+    }
+}
+
+/// Releases everything but status, logs and data. What is gone already is no error.
+pub(super) async fn clean_up(context: &Context) -> Result<(), Failure> {
+    volume::release(&volume_dirs(&context.dir).borrowed()).map_err(|e| other("", &e))?;
+    if !context.plan.pod.host_ipc {
+        unmount(&context.shm()).map_err(|e| other("cannot unmount the pod's /dev/shm", &e))?;
+    }
+    context.cgroup.remove().await.map_err(|e| other("", &e))?;
+    for path in ["instances", "runtime", "files", "shm"].map(|dir| context.dir.file(dir)).into_iter().chain([
+        context.pause_root(),
+        context.dir.data.join("instances"),
+    ]) {
+        remove_tree(&path).map_err(|e| other("cannot remove a directory of the pod", &e))?;
+    }
+    Ok(())
+}
+
+/// Removes a directory of ours with everything below; symbolic links are removed, not followed.
+pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// Writes the pod's `/etc/hosts` anew, in place: it is bind-mounted into running containers. Source: the kubelet does so at each
+/// container start.
+pub(super) fn write_hosts(context: &Context, hands: &Hands) -> Result<(), Failure> {
+    let ips = hands.sandbox.as_ref().map_or(&[][..], |sandbox| &sandbox.pod_ips);
+    let text = bundle::etc_hosts(&context.plan.pod, &context.plan.host, ips);
+    let path = context.dir.file("files").join("hosts");
+    if std::fs::read(&path).is_ok_and(|now| now == text.as_bytes()) {
+        return Ok(());
+    }
+    let write = || {
+        std::fs::write(&path, &text)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644))
+    };
+    write().map_err(|e| crate::supervisor::context::failure(FailureReason::CreateContainerError, "cannot write the pod's hosts file", &e))
+}

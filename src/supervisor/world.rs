@@ -1,0 +1,169 @@
+//! What the loop knows of the world outside the machine, and how operations report back to it.
+
+use crate::base::{Exit, InstanceId};
+use crate::image::Image;
+use crate::pod::{Failure, InstanceKind, Machine, OpId, Outcome, RequestId, Refusal};
+use crate::stdio::{PumpReport, Stop};
+use crate::store::ExitRecord;
+use crate::supervisor::context::Context;
+use crate::supervisor::instance::{Created, Output};
+use crate::supervisor::{FORMAT, Hands, Snapshot, SupervisorError};
+use crate::sys;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, JoinSet};
+
+/// Everything outside the machine. Owned by the loop alone.
+pub(super) struct World {
+    pub context: Arc<Context>,
+    pub hands: Hands,
+    /// Every operation in flight.
+    pub tasks: JoinSet<Completion>,
+    /// Running processes and the pumps of their output.
+    pub live: HashMap<InstanceId, Live>,
+    /// Records read from the exit record so far.
+    pub exits_read: usize,
+    /// Exits of processes not known yet, while creates are in flight: one of them may be theirs.
+    pub unclaimed: Vec<(usize, ExitRecord)>,
+    pub creates_in_flight: usize,
+    pub replies: HashMap<RequestId, oneshot::Sender<Result<(), Refusal>>>,
+    pub events: File,
+    pub boot_id: String,
+}
+
+/// A process of ours and its output.
+pub(super) struct Live {
+    pub pidfd: Option<OwnedFd>,
+    pub pump: Option<Pump>,
+}
+
+/// The task that moves an instance's output into its log.
+pub(super) struct Pump {
+    pub stop: oneshot::Sender<Stop>,
+    pub task: JoinHandle<PumpReport>,
+}
+
+/// How a task of the loop ended.
+pub(super) enum Completion {
+    /// An operation of the machine, and what it changed in the world.
+    Done(OpId, Result<Change, Failure>),
+    /// An instance's output is drained after its end.
+    Ended { instance: InstanceId, exit: Exit, oom_killed: bool, message: String },
+    /// A process that is not the keeper's child ended: nobody will reap it for us.
+    Vanished { instance: InstanceId, exit: Exit },
+}
+
+/// What an operation changed.
+pub(super) enum Change {
+    Prepared(BTreeMap<String, PathBuf>),
+    Image(String, Image),
+    Created(InstanceId, InstanceKind, Created),
+    Started(InstanceId),
+    Network(Vec<String>),
+    Deleted(InstanceId),
+    Nothing,
+}
+
+impl World {
+    pub fn new(context: Context, hands: Hands) -> Result<World, SupervisorError> {
+        let path = context.dir.file("events.jsonl");
+        let events = File::options().append(true).create(true).open(&path);
+        let events = events.map_err(|source| SupervisorError::Read { path, source })?;
+        Ok(World {
+            context: Arc::new(context),
+            hands,
+            tasks: JoinSet::new(),
+            live: HashMap::new(),
+            exits_read: 0,
+            unclaimed: Vec::new(),
+            creates_in_flight: 0,
+            replies: HashMap::new(),
+            events,
+            boot_id: sys::boot_id(),
+        })
+    }
+
+    /// Takes in what an operation changed; what the machine is to hear of it.
+    pub fn absorb(&mut self, result: Result<Change, Failure>) -> Outcome {
+        match result {
+            Err(failure) => Outcome::Failed(failure),
+            Ok(Change::Nothing) => Outcome::Ok,
+            Ok(Change::Prepared(volumes)) => {
+                self.hands.volumes = volumes;
+                Outcome::Ok
+            }
+            Ok(Change::Image(container, image)) => {
+                let outcome = Outcome::ImageReady {
+                    image_id: image.id.clone(),
+                    stop_signal: image.config.stop_signal.parse().ok(),
+                };
+                self.hands.images.insert(container, image);
+                outcome
+            }
+            Ok(Change::Created(instance, kind, created)) => self.adopt(instance, &kind, created),
+            Ok(Change::Started(instance)) => {
+                if let Some(process) = self.hands.processes.get_mut(&instance) {
+                    process.started = true;
+                }
+                Outcome::Ok
+            }
+            Ok(Change::Network(pod_ips)) => {
+                if let Some(sandbox) = &mut self.hands.sandbox {
+                    sandbox.pod_ips.clone_from(&pod_ips);
+                }
+                Outcome::NetworkReady { pod_ips }
+            }
+            Ok(Change::Deleted(instance)) => {
+                self.hands.processes.remove(&instance);
+                if let Some(Live { pump: Some(pump), .. }) = self.live.remove(&instance) {
+                    // It was deleted without an exit of its own: nothing more will come.
+                    let _ = pump.stop.send(Stop::Ended);
+                }
+                Outcome::Ok
+            }
+        }
+    }
+
+    fn adopt(&mut self, instance: InstanceId, kind: &InstanceKind, created: Created) -> Outcome {
+        let pid = created.process.pid;
+        if matches!(kind, InstanceKind::Pause) {
+            let pause_proc = format!("/proc/{pid}");
+            self.hands.sandbox = Some(crate::bundle::Sandbox { pause_proc, pod_ips: Vec::new() });
+        }
+        self.hands.processes.insert(instance.clone(), created.process);
+        let pump = created.output.map(start_pump);
+        self.live.insert(instance, Live { pidfd: created.pidfd, pump });
+        Outcome::Created { pid }
+    }
+
+    /// Writes down what is, if it has changed since it was last written. A failure is reported and tried again with the next change.
+    pub fn persist(&self, machine: &Machine, last: &mut Option<Vec<u8>>) {
+        let snapshot = Snapshot {
+            format: FORMAT,
+            boot_id: self.boot_id.clone(),
+            state: machine.state().clone(),
+            view: machine.view(),
+            hands: self.hands.clone(),
+        };
+        let Ok(bytes) = serde_json::to_vec(&snapshot) else { return };
+        if last.as_ref() == Some(&bytes) {
+            return;
+        }
+        match sys::write_atomic(&self.context.dir.file("snapshot.json"), &bytes, 0o600) {
+            Ok(()) => *last = Some(bytes),
+            Err(error) => tracing::error!(%error, "cannot write the snapshot; the pod goes on"),
+        }
+    }
+}
+
+/// Starts to move an instance's output into its log.
+pub(super) fn start_pump(output: Output) -> Pump {
+    let (stop, stopped) = oneshot::channel();
+    let wait = async { stopped.await.unwrap_or(Stop::HandedOver) };
+    let task = tokio::spawn(crate::stdio::pump(output.stdout, output.stderr, output.log, wait));
+    Pump { stop, task }
+}
