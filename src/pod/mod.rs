@@ -3,11 +3,21 @@
 //! crash is the same code as running.
 
 mod action;
+mod engine;
 mod input;
+mod machine;
+mod policy;
+mod settings;
+mod spec;
+mod state;
 mod view;
+mod words;
 
 pub use action::*;
 pub use input::*;
+pub use machine::Machine;
+pub use settings::Settings;
+pub use state::State;
 pub use view::*;
 
 /// placeholder

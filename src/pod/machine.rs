@@ -1,0 +1,88 @@
+//! The machine: a value that takes one input at a time and says what to do.
+
+use crate::base::{Mono, Now};
+use crate::manifest::Pod;
+use crate::pod::policy::{Look, Turn};
+use crate::pod::settings::Settings;
+use crate::pod::spec::Spec;
+use crate::pod::state::{Facts, State};
+use crate::pod::{Action, Input, PodView};
+
+/// The life of one pod. Nothing in it reads a clock or touches the world.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    spec: Spec,
+    settings: Settings,
+    state: State,
+    now: Now,
+    wake: Option<Mono>,
+}
+
+impl Machine {
+    /// A pod of which nothing exists yet; `status.startTime` is `now`. The first `Input::Timer` starts it.
+    pub fn new(pod: &Pod, settings: Settings, now: Now) -> Machine {
+        let state = State::new(pod.containers.len(), now);
+        Machine {
+            now,
+            ..Machine::restore(pod, settings, state)
+        }
+    }
+
+    /// The machine that had this state; its next input is `Input::Recovered`. The pod must be the one it had then.
+    pub fn restore(pod: &Pod, settings: Settings, mut state: State) -> Machine {
+        let spec = Spec::of(pod);
+        let count = spec.containers.len();
+        state.containers.resize_with(count, Facts::default);
+        Machine {
+            now: state.started,
+            spec,
+            settings,
+            state,
+            wake: None,
+        }
+    }
+
+    /// All that must survive the supervisor.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Takes in what happened and answers what to do, in order. When facts changed that must survive, the first action is
+    /// `Persist`. Any input at any time is allowed; what belongs to nothing known changes nothing.
+    pub fn step(&mut self, now: Now, input: Input) -> Vec<Action> {
+        self.now = now;
+        let before = self.state.clone();
+        let mut turn = Turn {
+            spec: &self.spec,
+            settings: &self.settings,
+            state: &mut self.state,
+            now,
+            actions: Vec::new(),
+            wake: None,
+        };
+        turn.take(input);
+        let Turn {
+            mut actions, wake, ..
+        } = turn;
+        self.wake = wake;
+        if self.state != before {
+            actions.insert(0, Action::Persist);
+        }
+        actions
+    }
+
+    /// When the next `Input::Timer` is due; none while everything waits for something else.
+    pub fn next_deadline(&self) -> Option<Mono> {
+        self.wake
+    }
+
+    /// What faces show, as of the last step.
+    pub fn view(&self) -> PodView {
+        Look {
+            spec: &self.spec,
+            state: &self.state,
+            now: self.now.mono,
+        }
+        .view()
+    }
+}

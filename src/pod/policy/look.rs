@@ -1,0 +1,169 @@
+//! Judgements: questions about the facts whose answers change nothing. Source: `pod-semantics` 4.2, 4.3, 4.5, 4.12.
+
+use crate::base::Mono;
+use crate::manifest::{RestartPolicy, Role};
+use crate::pod::engine::Presence;
+use crate::pod::spec::Spec;
+use crate::pod::state::{Cause, Facts, Network, State};
+use crate::pod::{Phase, Terminated};
+
+/// The facts at one moment.
+pub(in crate::pod) struct Look<'a> {
+    pub spec: &'a Spec,
+    pub state: &'a State,
+    pub now: Mono,
+}
+
+impl<'a> Look<'a> {
+    /// Indexes of the containers of one role, in order.
+    pub fn of_role(&self, role: Role) -> impl Iterator<Item = usize> + use<'a> {
+        let containers = &self.spec.containers;
+        (0..containers.len()).filter(move |k| containers[*k].role == role)
+    }
+
+    /// The facts of the app containers, in order.
+    pub fn apps(&self) -> impl Iterator<Item = &'a Facts> + use<'a> {
+        let state = self.state;
+        self.of_role(Role::App).map(move |k| &state.containers[k])
+    }
+
+    pub fn is_app(&self, k: usize) -> bool {
+        self.spec.containers[k].role == Role::App
+    }
+
+    /// Whether container `k` ended having done what it was for.
+    pub fn has_succeeded(&self, k: usize) -> bool {
+        self.state.containers[k]
+            .ended
+            .as_ref()
+            .is_some_and(|ended| ended.is_success(self.is_app(k)))
+    }
+
+    /// Whether container `k`, having ended like this, starts again (4.3).
+    pub fn restarts(&self, k: usize, ended: &Terminated) -> bool {
+        if self.state.is_ending() {
+            return false;
+        }
+        let success = ended.is_success(self.is_app(k));
+        match self.spec.containers[k].role {
+            Role::Sidecar => true,
+            Role::Init if success => false,
+            Role::Init | Role::App => match self.spec.containers[k].restart_policy {
+                RestartPolicy::Always => true,
+                RestartPolicy::OnFailure => !success,
+                RestartPolicy::Never => false,
+            },
+        }
+    }
+
+    /// Whether container `k` ended and stays so.
+    pub fn is_done(&self, k: usize) -> bool {
+        let ended = self.state.containers[k].ended.as_ref();
+        ended.is_some_and(|ended| !self.restarts(k, ended))
+    }
+
+    /// How many containers may be there now, in the order of the spec: init containers one after the other, app containers
+    /// all at once after the last (4.2).
+    pub fn reached(&self) -> usize {
+        let all = self.spec.containers.len();
+        if self.state.sandbox.apps_begun {
+            return all;
+        }
+        let begun = |k: usize| self.state.containers[k].is_begun();
+        for k in 0..all {
+            let open = match self.spec.containers[k].role {
+                Role::Init => self.has_succeeded(k),
+                Role::Sidecar => {
+                    self.state.containers[k].slot.is_running() || (k + 1..all).any(begun)
+                }
+                Role::App => return all,
+            };
+            if !open {
+                return k + 1;
+            }
+        }
+        all
+    }
+
+    /// Whether the init containers are behind us, as far as their ends tell.
+    pub fn was_initialized(&self) -> bool {
+        self.state.sandbox.apps_begun
+            || (0..self.spec.containers.len()).all(|k| match self.spec.containers[k].role {
+                Role::Init => self.has_succeeded(k),
+                Role::Sidecar => self.state.containers[k].is_begun(),
+                Role::App => true,
+            })
+    }
+
+    /// Pause runs.
+    pub fn has_pause(&self) -> bool {
+        self.state.sandbox.pause.is_running()
+    }
+
+    /// Pause runs and its network is up.
+    pub fn has_network(&self) -> bool {
+        self.has_pause() && self.state.sandbox.network == Network::Up
+    }
+
+    /// Pause ended, or what its creation left is unknown.
+    pub fn has_spoiled_sandbox(&self) -> bool {
+        matches!(
+            self.state.sandbox.pause.presence(),
+            Some(Presence::Gone | Presence::Unknown)
+        )
+    }
+
+    /// `status.phase` (4.12).
+    pub fn phase(&self) -> Phase {
+        if let Some(verdict) = &self.state.verdict {
+            return verdict.phase;
+        }
+        if self
+            .of_role(Role::Init)
+            .any(|k| self.has_failed_for_good(k))
+        {
+            return Phase::Failed;
+        }
+        let facts = |k: usize| &self.state.containers[k];
+        let pending_init = self.of_role(Role::Init).any(|k| {
+            let never_ended = !facts(k).has_stopped();
+            never_ended || facts(k).slot.is_running()
+        });
+        let pending_sidecar = !self.state.sandbox.apps_begun
+            && self
+                .of_role(Role::Sidecar)
+                .any(|k| !facts(k).slot.is_running() && !facts(k).has_stopped());
+        let never_ran = |f: &Facts| !f.slot.is_running() && !f.has_stopped();
+        if pending_init || pending_sidecar || self.apps().any(never_ran) {
+            return Phase::Pending;
+        }
+        let someone_runs = self
+            .of_role(Role::Sidecar)
+            .chain(self.of_role(Role::App))
+            .any(|k| facts(k).slot.is_running());
+        if someone_runs {
+            return Phase::Running;
+        }
+        let torn_down = self
+            .state
+            .teardown
+            .is_some_and(|t| t.cause != Cause::SandboxLost);
+        if !torn_down && !self.of_role(Role::App).all(|k| self.is_done(k)) {
+            return Phase::Running;
+        }
+        self.phase_of_ends()
+    }
+
+    /// Succeeded if every app container ended with 0, else Failed.
+    pub fn phase_of_ends(&self) -> Phase {
+        if self.of_role(Role::App).all(|k| self.has_succeeded(k)) {
+            Phase::Succeeded
+        } else {
+            Phase::Failed
+        }
+    }
+
+    fn has_failed_for_good(&self, k: usize) -> bool {
+        self.is_done(k) && !self.has_succeeded(k)
+    }
+}

@@ -1,0 +1,254 @@
+//! How a pod, or only its sandbox, ends: when, in which order, with which grace. Source: `pod-semantics` 2.7, 4.9 - 4.11.
+
+use crate::base::{InstanceId, Mono, Signal};
+use crate::manifest::{RestartPolicy, Role};
+use crate::pod::engine::Presence;
+use crate::pod::policy::Turn;
+use crate::pod::state::{Cause, Sandbox, Teardown};
+use crate::pod::{Action, Phase, Terminated, words};
+use std::time::Duration;
+
+/// What a container gets between its stop signal and SIGKILL at least, however short the grace. Source: kubelet.
+const MIN_GRACE: Duration = Duration::from_secs(2);
+
+impl Turn<'_> {
+    /// Decides whether everything has to go, from the facts alone.
+    pub fn judge(&mut self) {
+        if self.state.is_ending() && self.state.teardown.is_some() {
+            return self.force_finality();
+        }
+        if self.state.verdict.is_none()
+            && let Some(limit) = self.spec.deadline
+            && self.is_due(self.state.started.mono + limit)
+        {
+            self.decide(Phase::Failed, words::DEADLINE, words::DEADLINE_MESSAGE);
+            self.warn(words::DEADLINE, None, words::DEADLINE_MESSAGE);
+            return self.end(Cause::Deadline);
+        }
+        let apps_done = self
+            .look()
+            .of_role(Role::App)
+            .all(|k| self.look().is_done(k));
+        self.note_verdict();
+        if self.state.verdict.is_some() || (apps_done && self.state.teardown.is_none()) {
+            self.end(Cause::Completed);
+        } else if self.state.teardown.is_none() && self.look().has_spoiled_sandbox() {
+            if self.state.ever_created {
+                let text = "Pod sandbox changed, it will be killed and re-created.";
+                self.tell("SandboxChanged", None, text);
+            }
+            self.end(Cause::SandboxLost);
+        }
+    }
+
+    /// A pod with its terminal phase never gets a new sandbox.
+    fn force_finality(&mut self) {
+        if let Some(teardown) = &mut self.state.teardown
+            && teardown.cause == Cause::SandboxLost
+        {
+            teardown.cause = Cause::Completed;
+        }
+    }
+
+    /// Begins a teardown with the pod's own grace, or changes the cause of the one that runs.
+    pub fn end(&mut self, cause: Cause) {
+        let grace = Duration::from_secs(self.spec.grace_seconds);
+        match &mut self.state.teardown {
+            Some(teardown) => teardown.cause = cause,
+            None => {
+                self.state.teardown = Some(Teardown {
+                    cause,
+                    until: self.now.mono + grace,
+                    force: false,
+                });
+            }
+        }
+    }
+
+    /// A request to stop: begins a teardown, or shortens the one that runs.
+    pub fn stop(&mut self, grace_seconds: Option<u64>, force: bool) {
+        let seconds = grace_seconds.unwrap_or(self.spec.grace_seconds);
+        let (at, shortest) = self.state.deletion.unwrap_or((self.now.wall, u64::MAX));
+        self.state.deletion = Some((at, seconds.min(shortest)));
+        let until = self.now.mono + Duration::from_secs(seconds);
+        let before = self.state.teardown;
+        self.state.teardown = Some(Teardown {
+            cause: match before.map(|teardown| teardown.cause) {
+                Some(Cause::Deadline) => Cause::Deadline,
+                Some(Cause::Stop | Cause::Completed | Cause::SandboxLost) | None => Cause::Stop,
+            },
+            until: before.map_or(until, |teardown| teardown.until.min(until)),
+            force: force || before.is_some_and(|teardown| teardown.force),
+        });
+        let latest = if force {
+            self.now.mono
+        } else {
+            self.kill_moment(until)
+        };
+        for facts in &mut self.state.containers {
+            facts.kill_at = facts.kill_at.map(|at| at.min(latest));
+        }
+        if before.is_none() {
+            let text = format!("Stopping pod {} within {seconds}s", self.spec.name);
+            self.tell("Stopping", None, &text);
+        }
+    }
+
+    /// When SIGKILL follows a stop signal sent now, if the grace ends at `until`.
+    fn kill_moment(&self, until: Mono) -> Mono {
+        until.max(self.now.mono + MIN_GRACE)
+    }
+
+    /// What brings a teardown closer to its end.
+    pub fn take_down(&mut self) {
+        let Some(teardown) = self.state.teardown else {
+            return;
+        };
+        for k in 0..self.spec.containers.len() {
+            self.wind_down(k, teardown);
+        }
+        let empty = |facts: &crate::pod::state::Facts| facts.slot.instance.is_none();
+        if self.state.containers.iter().all(empty) && self.lower_sandbox() {
+            self.conclude(teardown.cause);
+        }
+    }
+
+    fn wind_down(&mut self, k: usize, teardown: Teardown) {
+        match self.state.containers[k].slot.presence() {
+            None | Some(Presence::Absent) => {}
+            Some(Presence::Created | Presence::Gone | Presence::Unknown) => self.delete(k),
+            Some(Presence::Running) => {
+                let running = self.state.containers[k].slot.idle();
+                if let Some(instance) = running.map(|i| i.id.clone()) {
+                    self.kill(k, instance, teardown);
+                }
+            }
+        }
+    }
+
+    /// Stop signal once, SIGKILL when the grace is over, again and again until the exit comes (4.9).
+    fn kill(&mut self, k: usize, instance: InstanceId, teardown: Teardown) {
+        let Some(kill_at) = self.state.containers[k].kill_at else {
+            if !teardown.force && self.waits_for_others(k) && !self.is_due(teardown.until) {
+                return;
+            }
+            let text = format!("Stopping container {}", self.spec.containers[k].name);
+            self.tell("Killing", Some(k), &text);
+            if !teardown.force {
+                let at = self.kill_moment(teardown.until);
+                self.state.containers[k].kill_at = Some(at);
+                self.is_due(at);
+                let signal = self.stop_signal(k);
+                return self.actions.push(Action::Signal { instance, signal });
+            }
+            return self.kill_now(k, instance);
+        };
+        if self.is_due(kill_at) {
+            self.kill_now(k, instance);
+        }
+    }
+
+    fn kill_now(&mut self, k: usize, instance: InstanceId) {
+        let again = self.now.mono + self.settings.kill_repeat;
+        self.state.containers[k].kill_at = Some(again);
+        self.is_due(again);
+        self.actions.push(Action::Kill { instance });
+    }
+
+    fn stop_signal(&self, k: usize) -> Signal {
+        let of_image = self.state.containers[k].image.stop_signal;
+        let own = self.spec.containers[k].stop_signal;
+        own.or(of_image).unwrap_or(Signal::TERM)
+    }
+
+    /// A sidecar outlives the app containers and the sidecars declared after it.
+    fn waits_for_others(&self, k: usize) -> bool {
+        let later = |other: usize| match self.spec.containers[other].role {
+            Role::Init => false,
+            Role::Sidecar => other > k,
+            Role::App => true,
+        };
+        self.spec.containers[k].role == Role::Sidecar
+            && (0..self.spec.containers.len())
+                .any(|other| later(other) && !self.state.containers[other].slot.is_over())
+    }
+
+    /// Nothing is left of the sandbox: the pod is over, or a new sandbox follows (2.7).
+    fn conclude(&mut self, cause: Cause) {
+        if cause == Cause::SandboxLost && !self.is_over_without_sandbox() {
+            self.state.teardown = None;
+            return self.begin_anew();
+        }
+        if let Some(teardown) = &mut self.state.teardown
+            && cause == Cause::SandboxLost
+        {
+            teardown.cause = Cause::Completed;
+        }
+        self.close_statuses();
+        let phase = self.look().phase_of_ends();
+        self.decide(phase, "", "");
+        let task = &self.state.clean_up;
+        if task.op.is_none() && self.is_due(task.not_before) {
+            let op = self.next_op();
+            self.state.clean_up.op = Some(op);
+            self.actions.push(Action::CleanUp { op });
+        }
+    }
+
+    fn is_over_without_sandbox(&self) -> bool {
+        self.state.verdict.is_some()
+            || (self.spec.restart_policy == RestartPolicy::Never && self.state.ever_created)
+    }
+
+    /// Facts of the old sandbox go; init containers run again from the first.
+    fn begin_anew(&mut self) {
+        let before = &self.state.sandbox;
+        self.state.sandbox = Sandbox {
+            prepared: before.prepared,
+            pause: before.pause.clone(),
+            not_before: before.not_before,
+            attempt: before.attempt.saturating_add(1),
+            pod_ips: before.pod_ips.clone(),
+            ..Sandbox::default()
+        };
+        for (facts, spec) in self.state.containers.iter_mut().zip(&self.spec.containers) {
+            facts.kill_at = None;
+            match spec.role {
+                Role::Init | Role::Sidecar => {
+                    facts.ended = None;
+                    facts.previous = None;
+                    facts.hold = None;
+                }
+                Role::App => {
+                    let keep = spec.restart_policy == RestartPolicy::OnFailure;
+                    let again = |ended: &mut Terminated| !(keep && ended.exit_code == 0);
+                    if let Some(ended) = facts.ended.take_if(again) {
+                        facts.previous = Some(ended);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Every app container gets the end that will be shown for good.
+    fn close_statuses(&mut self) {
+        let initialized = self.look().was_initialized();
+        let at = self.now.wall;
+        for (facts, spec) in self.state.containers.iter_mut().zip(&self.spec.containers) {
+            if facts.ended.is_some() {
+                continue;
+            }
+            facts.ended = facts.previous.take();
+            if facts.ended.is_none() && initialized && spec.role == Role::App {
+                facts.ended = Some(Terminated {
+                    exit_code: 137,
+                    reason: words::STATUS_UNKNOWN.into(),
+                    message: words::LOST_MESSAGE.into(),
+                    started_at: None,
+                    finished_at: at,
+                    instance: InstanceId(String::new()),
+                });
+            }
+        }
+    }
+}

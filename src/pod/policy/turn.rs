@@ -1,0 +1,110 @@
+//! One step of the machine: its facts, the moment, and the actions collected so far.
+
+use crate::base::{Mono, Now};
+use crate::pod::policy::Look;
+use crate::pod::settings::Settings;
+use crate::pod::spec::Spec;
+use crate::pod::state::{State, Verdict};
+use crate::pod::{Action, Event, Input, OpId, Phase};
+
+/// Longest message of an event in bytes: an event is one line for people.
+const MAX_MESSAGE_BYTES: usize = 1024;
+
+/// One step of the machine.
+pub(in crate::pod) struct Turn<'a> {
+    pub spec: &'a Spec,
+    pub settings: &'a Settings,
+    pub state: &'a mut State,
+    pub now: Now,
+    /// In the order they are to be done.
+    pub actions: Vec<Action>,
+    /// The earliest moment something waits for.
+    pub wake: Option<Mono>,
+}
+
+impl Turn<'_> {
+    /// Takes in one fact and does what follows from all of them.
+    pub fn take(&mut self, input: Input) {
+        self.absorb(input);
+        if !self.state.settled {
+            self.judge();
+            self.take_down();
+            self.build_up();
+        }
+        self.note_verdict();
+        self.note_conditions();
+    }
+
+    /// Judgements about the facts as they are now.
+    pub fn look(&self) -> Look<'_> {
+        Look {
+            spec: self.spec,
+            state: self.state,
+            now: self.now.mono,
+        }
+    }
+
+    /// A fresh operation id.
+    pub fn next_op(&mut self) -> OpId {
+        let op = OpId(self.state.next_op);
+        self.state.next_op = self.state.next_op.saturating_add(1);
+        op
+    }
+
+    /// Whether `at` has come; if not, the machine wakes then.
+    pub fn is_due(&mut self, at: Mono) -> bool {
+        if self.now.mono >= at {
+            return true;
+        }
+        self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
+        false
+    }
+
+    /// The moment after the retry pause.
+    pub fn retry_at(&self) -> Mono {
+        self.now.mono + self.settings.retry
+    }
+
+    /// Appends to the event log what is normal.
+    pub fn tell(&mut self, reason: &str, container: Option<usize>, message: &str) {
+        self.announce(false, reason, container, message);
+    }
+
+    /// Appends to the event log what is a problem.
+    pub fn warn(&mut self, reason: &str, container: Option<usize>, message: &str) {
+        self.announce(true, reason, container, message);
+    }
+
+    fn announce(&mut self, warning: bool, reason: &str, container: Option<usize>, message: &str) {
+        let line = message.lines().next().unwrap_or_default();
+        let cut = line.floor_char_boundary(MAX_MESSAGE_BYTES.min(line.len()));
+        let event = Event {
+            seq: self.state.next_event,
+            at: self.now,
+            warning,
+            reason: reason.to_owned(),
+            container: container.map(|k| self.spec.containers[k].name.clone()),
+            message: line[..cut].to_owned(),
+        };
+        self.state.next_event = self.state.next_event.saturating_add(1);
+        self.actions.push(Action::Announce(event));
+    }
+
+    /// Makes the phase of this moment final if it is terminal.
+    pub fn note_verdict(&mut self) {
+        let phase = self.look().phase();
+        match phase {
+            Phase::Pending | Phase::Running => {}
+            Phase::Succeeded | Phase::Failed => self.decide(phase, "", ""),
+        }
+    }
+
+    /// Gives the pod its terminal phase, unless it has one.
+    pub fn decide(&mut self, phase: Phase, reason: &str, message: &str) {
+        self.state.verdict.get_or_insert_with(|| Verdict {
+            phase,
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+        });
+    }
+}

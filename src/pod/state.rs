@@ -1,0 +1,209 @@
+//! All that must survive the supervisor. Facts only: what follows from them is worked out each time.
+
+use crate::base::{Mono, Now, Signal, Wall};
+use crate::pod::engine::Slot;
+use crate::pod::{Failure, OpId, Phase, Terminated};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Everything a [`crate::pod::Machine`] must find again after its supervisor died. Opaque; serialise it whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    pub(super) next_op: u64,
+    pub(super) next_event: u64,
+    /// `status.startTime`.
+    pub(super) started: Now,
+    pub(super) sandbox: Sandbox,
+    /// In the order of the spec.
+    pub(super) containers: Vec<Facts>,
+    /// Everything is being taken down.
+    pub(super) teardown: Option<Teardown>,
+    /// When a stop was first asked, and the shortest grace in seconds since.
+    pub(super) deletion: Option<(Wall, u64)>,
+    /// Terminal phase; once set it never changes.
+    pub(super) verdict: Option<Verdict>,
+    /// In the order shown.
+    pub(super) conditions: Vec<Flip>,
+    /// Whether any container was ever created, in any sandbox.
+    pub(super) ever_created: bool,
+    pub(super) clean_up: Task,
+    pub(super) settled: bool,
+}
+
+/// An operation that is not on an instance: one at a time, again after a failure.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Task {
+    pub op: Option<OpId>,
+    pub not_before: Mono,
+}
+
+/// Pause and what belongs to it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Sandbox {
+    pub prepared: bool,
+    pub prepare: Task,
+    pub pause: Slot,
+    /// Not before this is pause created again.
+    pub not_before: Mono,
+    /// 0 for the first sandbox.
+    pub attempt: u32,
+    pub network: Network,
+    pub network_task: Task,
+    /// Not before this is the network set up again.
+    pub network_not_before: Mono,
+    /// Kept after the end.
+    pub pod_ips: Vec<String>,
+    /// Whether an app container was created in this sandbox: from then on plain init containers never run again in it.
+    pub apps_begun: bool,
+}
+
+/// The network of the sandbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Network {
+    #[default]
+    Down,
+    /// Being set up.
+    Raising,
+    /// Something of it may be set up; it is taken down before it is set up.
+    Dirty,
+    Up,
+}
+
+/// One container.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Facts {
+    pub slot: Slot,
+    pub image: Image,
+    /// Instances that ended; the next one is this number.
+    pub attempts: u32,
+    /// How the last instance ended, until the next is created.
+    pub ended: Option<Terminated>,
+    /// How the one before ended.
+    pub previous: Option<Terminated>,
+    /// Why it is not created now.
+    pub hold: Option<Hold>,
+    /// The back-off of its next crash; `None` means none yet.
+    pub backoff: Option<Duration>,
+    /// SIGKILL is sent then; set when the stop signal was sent.
+    pub kill_at: Option<Mono>,
+}
+
+/// The image of one container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Image {
+    pub task: Task,
+    /// It is here for the next instance.
+    pub ready: bool,
+    /// Empty until known.
+    pub id: String,
+    pub stop_signal: Option<Signal>,
+    /// In a row.
+    pub failures: u32,
+    pub failure: Option<Failure>,
+}
+
+/// Why a container is not created now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Hold {
+    pub until: Mono,
+    pub why: Why,
+}
+
+/// The cause of a [`Hold`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Why {
+    /// It ended and waits this long.
+    CrashLoop(Duration),
+    /// It could not be created; no restart.
+    Failed(Failure),
+}
+
+/// Everything is being taken down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Teardown {
+    pub cause: Cause,
+    /// When the grace ends.
+    pub until: Mono,
+    /// SIGKILL at once.
+    pub force: bool,
+}
+
+/// Why everything is taken down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Cause {
+    /// Asked for.
+    Stop,
+    /// `activeDeadlineSeconds`.
+    Deadline,
+    /// Nothing is left to run.
+    Completed,
+    /// Pause died; perhaps a new sandbox follows.
+    SandboxLost,
+}
+
+/// Terminal phase with its words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Verdict {
+    pub phase: Phase,
+    pub reason: String,
+    pub message: String,
+}
+
+/// What a condition was and since when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Flip {
+    pub is_true: bool,
+    pub since: Wall,
+}
+
+impl State {
+    pub(super) fn new(containers: usize, now: Now) -> State {
+        State {
+            next_op: 0,
+            next_event: 0,
+            started: now,
+            sandbox: Sandbox::default(),
+            containers: vec![Facts::default(); containers],
+            teardown: None,
+            deletion: None,
+            verdict: None,
+            conditions: Vec::new(),
+            ever_created: false,
+            clean_up: Task::default(),
+            settled: false,
+        }
+    }
+
+    /// Whether the pod is on its way out and no container starts any more.
+    pub(super) fn is_ending(&self) -> bool {
+        self.verdict.is_some()
+            || self
+                .teardown
+                .is_some_and(|teardown| teardown.cause != Cause::SandboxLost)
+    }
+}
+
+impl Flip {
+    pub fn new(is_true: bool, since: Wall) -> Flip {
+        Flip { is_true, since }
+    }
+}
+
+impl Facts {
+    /// Whether an instance of it ended, in this sandbox or the one before.
+    pub fn has_stopped(&self) -> bool {
+        self.ended.is_some() || self.previous.is_some()
+    }
+
+    /// Whether anything was done to run it in this sandbox.
+    pub fn is_begun(&self) -> bool {
+        self.slot.instance.is_some() || self.ended.is_some()
+    }
+}
+
+impl Terminated {
+    /// Whether the container did what it was for; an init container whose cgroup saw an OOM kill did not, whatever its code.
+    pub(super) fn is_success(&self, is_app: bool) -> bool {
+        self.exit_code == 0 && (is_app || self.reason != crate::pod::words::OOM_KILLED)
+    }
+}
