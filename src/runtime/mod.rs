@@ -1,1 +1,38 @@
-//! (to be written)
+//! Finds, drives and understands an OCI runtime (runc, crun, youki), and keeps the cgroup that a pod's containers live in.
+//!
+//! Invariants: every call of a runtime has a deadline, its own process group and a bounded answer; a call that was cut off
+//! says so ([`RuntimeError::is_hung`]) because what it left is unknown; no error is classified by its text; what differs
+//! between runtimes is data in one table. Imports `base`, `bundle` (for [`crate::bundle::HostFacts`]) and nothing sideways.
+
+mod call;
+mod cgroup;
+mod cgroup_kill;
+mod cgroup_layout;
+mod cgroup_stats;
+mod cgroup_v1;
+mod cgroup_v2;
+mod complaint;
+mod driver;
+mod error;
+mod exec;
+mod find;
+mod host;
+mod host_devices;
+mod name;
+mod pid_file;
+mod preflight;
+mod quirks;
+mod small_file;
+
+pub use cgroup::{CgroupError, PodCgroup, PodCgroupValues};
+pub use cgroup_layout::{Layout, Mode};
+pub use cgroup_stats::Stats;
+pub use driver::{CreateCall, Deadlines, Driver, InitIo};
+pub use error::{Refused, RuntimeError};
+pub use exec::{ExecCall, ExecProcess};
+pub use find::{Features, Runtime, find};
+pub use host::{HostError, host_facts};
+pub use name::is_plain_name;
+pub use pid_file::PidFileError;
+pub use preflight::{Needs, Problem, preflight};
+pub use quirks::{Kind, Quirks, Version};

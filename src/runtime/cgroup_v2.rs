@@ -1,0 +1,117 @@
+//! Files of cgroup v2. Source: kernel documentation, admin-guide/cgroup-v2.
+
+use crate::runtime::cgroup::{self, Setting};
+use crate::runtime::cgroup_v1::CPU_PERIOD_US;
+use crate::runtime::{CgroupError, PodCgroupValues};
+use std::path::Path;
+
+/// What containers are limited by or measured with.
+const CONTROLLERS: [&str; 6] = ["cpu", "cpuset", "io", "memory", "pids", "hugetlb"];
+
+/// The values as files.
+pub(super) fn settings(values: &PodCgroupValues) -> Vec<Setting> {
+    let or_max = |limit: Option<i64>| limit.map_or_else(|| "max".to_owned(), |n| n.to_string());
+    let mut settings = Vec::new();
+    let mut set = |controller, file, value, limits| {
+        settings.push(Setting {
+            controller,
+            file,
+            value,
+            limits,
+        });
+    };
+    let quota = format!("{} {CPU_PERIOD_US}", or_max(values.cpu_quota));
+    set("cpu", "cpu.max", quota, values.cpu_quota.is_some());
+    let (memory, pids) = (values.memory_limit, values.pids_limit);
+    set("memory", "memory.max", or_max(memory), memory.is_some());
+    set("pids", "pids.max", or_max(pids), pids.is_some());
+    if let Some(shares) = values.cpu_shares {
+        set("cpu", "cpu.weight", weight(shares).to_string(), true);
+    }
+    settings
+}
+
+/// `cpu.weight` of v1 shares, so that 2, 1024 and 262144 become 1, 100 and 10000. Source: runc 1.3.2, crun 1.23.
+fn weight(shares: u64) -> u64 {
+    match shares {
+        ..=2 => 1,
+        262_144.. => 10_000,
+        _ => {
+            // Exact enough: shares are below 2^18.
+            let l = f64::from(u32::try_from(shares).unwrap_or(u32::MAX)).log2();
+            let exponent = (l * l + 125.0 * l) / 612.0 - 7.0 / 34.0;
+            // Between 1 and 10000, so nothing is cut.
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+            let weight = 10_f64.powf(exponent).ceil() as u64;
+            weight
+        }
+    }
+}
+
+/// Hands the controllers down from the mount to the children of `path`. One that a parent does not have is left out.
+pub(super) fn delegate(mount: &Path, path: &Path) -> Result<(), CgroupError> {
+    let mut directory = mount.to_owned();
+    let below = path.iter().map(Some).chain([None]);
+    for component in below {
+        let words = |file: &str| cgroup::read(&directory.join(file)).unwrap_or_default();
+        let (available, enabled) = (words("cgroup.controllers"), words("cgroup.subtree_control"));
+        let has = |list: &str, name: &str| list.split_whitespace().any(|word| word == name);
+        for name in CONTROLLERS {
+            if has(&available, name) && !has(&enabled, name) {
+                let control = directory.join("cgroup.subtree_control");
+                cgroup::write(&control, &format!("+{name}"))?;
+            }
+        }
+        if let Some(component) = component {
+            directory.push(component);
+        }
+    }
+    Ok(())
+}
+
+/// Kills in this cgroup and all below it.
+pub(super) fn oom_kills(directory: &Path) -> u64 {
+    let text = cgroup::read(&directory.join("memory.events")).unwrap_or_default();
+    cgroup::keyed(&text, "oom_kill").unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_are_those_of_new_runtimes() {
+        for (shares, expected) in [
+            (0, 1),
+            (2, 1),
+            (10, 4),
+            (102, 17),
+            (256, 35),
+            (512, 59),
+            (1024, 100),
+            (2048, 174),
+            (4096, 303),
+            (262_143, 10_000),
+            (262_144, 10_000),
+            (u64::MAX, 10_000),
+        ] {
+            assert_eq!(weight(shares), expected, "{shares}");
+        }
+    }
+
+    #[test]
+    fn no_limit_is_written_as_max() {
+        let files: Vec<_> = settings(&PodCgroupValues::default())
+            .into_iter()
+            .map(|s| (s.file, s.value, s.limits))
+            .collect();
+        assert_eq!(
+            files,
+            [
+                ("cpu.max", "max 100000".to_owned(), false),
+                ("memory.max", "max".to_owned(), false),
+                ("pids.max", "max".to_owned(), false),
+            ]
+        );
+    }
+}

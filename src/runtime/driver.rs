@@ -1,0 +1,237 @@
+//! The verbs of a runtime that podshim uses: create, start, delete. Signals go by pidfd, stats come from cgroupfs.
+
+use crate::base::InstanceId;
+use crate::runtime::call::Call;
+use crate::runtime::{Runtime, RuntimeError, is_plain_name, pid_file};
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A runtime that keeps the containers of one pod.
+#[derive(Clone, Debug)]
+pub struct Driver {
+    /// The program.
+    pub runtime: Runtime,
+    /// Where it keeps its state, one per pod: no other program uses it.
+    pub root: PathBuf,
+    /// Whether cgroups are made through systemd.
+    pub systemd_cgroup: bool,
+    /// When calls are given up.
+    pub deadlines: Deadlines,
+}
+
+/// When each verb is given up.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadlines {
+    /// `create`: 30 ms on an idle machine; it runs hooks, and mounts that may wait for a disk.
+    pub create: Duration,
+    /// `start`: 6 ms.
+    pub start: Duration,
+    /// `delete`: 5 ms of a dead container, 110 ms of a live one. On the way of every stop, so it is short.
+    pub delete: Duration,
+}
+
+/// Half of the kubelet's `runtimeRequestTimeout`, so that a retry fits in.
+const CREATE_DEADLINE: Duration = Duration::from_secs(60);
+/// As long: a full machine is slow in all of it.
+const START_DEADLINE: Duration = Duration::from_secs(60);
+/// Long enough for a machine out of memory, short enough for a person who waits.
+const DELETE_DEADLINE: Duration = Duration::from_secs(10);
+
+impl Default for Deadlines {
+    fn default() -> Deadlines {
+        Deadlines {
+            create: CREATE_DEADLINE,
+            start: START_DEADLINE,
+            delete: DELETE_DEADLINE,
+        }
+    }
+}
+
+/// What `create` is told.
+#[derive(Debug)]
+pub struct CreateCall<'a> {
+    /// The burned id.
+    pub id: &'a InstanceId,
+    /// Directory with `config.json`.
+    pub bundle: &'a Path,
+    /// File for the process id; what is there is removed first.
+    pub pid_file: &'a Path,
+    /// File for the runtime's complaints; appended to.
+    pub log: &'a Path,
+    /// What the init is connected to.
+    pub io: InitIo,
+}
+
+/// What the init of a container is connected to.
+#[derive(Debug)]
+pub enum InitIo {
+    /// Three open files; ours are closed once the runtime has them.
+    Pipes {
+        /// Standard input.
+        stdin: OwnedFd,
+        /// Standard output.
+        stdout: OwnedFd,
+        /// Standard error.
+        stderr: OwnedFd,
+    },
+    /// A terminal, whose master is sent to this listening socket.
+    Console {
+        /// Path of the socket, at most 107 bytes.
+        socket: PathBuf,
+    },
+}
+
+impl Driver {
+    /// With the usual deadlines and cgroups made by hand.
+    pub fn new(runtime: Runtime, root: PathBuf) -> Driver {
+        Driver {
+            runtime,
+            root,
+            systemd_cgroup: false,
+            deadlines: Deadlines::default(),
+        }
+    }
+
+    /// Creates a container and gives back the process id of its init in our PID namespace. The pod's cgroup must exist:
+    /// parallel creates race for it otherwise.
+    ///
+    /// After an error with [`RuntimeError::is_hung`] anything may exist: [`delete`](Driver::delete) it by force, then kill
+    /// and remove its cgroup.
+    pub async fn create(&self, create: CreateCall<'_>) -> Result<u32, RuntimeError> {
+        checked(create.id)?;
+        absent(create.pid_file)?;
+        let mut args = vec![
+            "create".into(),
+            "--bundle".into(),
+            create.bundle.into(),
+            "--pid-file".into(),
+            create.pid_file.into(),
+        ];
+        if let InitIo::Console { socket } = &create.io {
+            args.extend(["--console-socket".into(), socket.into()]);
+        }
+        args.push(create.id.0.as_str().into());
+        let call = self.call(
+            "create container",
+            args,
+            self.deadlines.create,
+            Some(create.log),
+        );
+        call.lending(create.io).await?;
+        pid_file::read(create.pid_file).map_err(|source| RuntimeError::PidFile {
+            path: create.pid_file.to_owned(),
+            source,
+        })
+    }
+
+    /// Lets the process of a created container run.
+    pub async fn start(&self, id: &InstanceId, log: &Path) -> Result<(), RuntimeError> {
+        let args = vec!["start".into(), checked(id)?.into()];
+        let call = self.call("start container", args, self.deadlines.start, Some(log));
+        call.captured().await.map(|_| ())
+    }
+
+    /// Deletes a container and what the runtime keeps of it; nothing to do is no error. Without `force` it must be dead.
+    /// Prefer killing it first and not forcing: `runc delete --force` of a live container takes 110 ms.
+    ///
+    /// Deletes what the runtime knows of: after a create that was cut off its processes and cgroup may be left, which
+    /// [`PodCgroup`](crate::runtime::PodCgroup) kills and removes.
+    pub async fn delete(
+        &self,
+        id: &InstanceId,
+        log: &Path,
+        force: bool,
+    ) -> Result<(), RuntimeError> {
+        let id_word = checked(id)?;
+        if !self.knows(id) {
+            return Ok(());
+        }
+        let mut args: Vec<OsString> = vec!["delete".into()];
+        if force {
+            args.push("--force".into());
+        }
+        args.push(id_word.into());
+        let call = self.call("delete container", args, self.deadlines.delete, Some(log));
+        match call.captured().await {
+            Err(error) if self.knows(id) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the runtime keeps anything of this container: each keeps it in a directory of the container's name.
+    pub fn knows(&self, id: &InstanceId) -> bool {
+        is_plain_name(&id.0) && self.root.join(&id.0).symlink_metadata().is_ok()
+    }
+
+    /// Drops what the runtime keeps of a container without asking it. The last resort, when `delete` fails though nothing
+    /// of the container lives and its cgroup is gone: state that the runtime cannot read would be kept for ever.
+    pub fn forget(&self, id: &InstanceId) -> Result<(), RuntimeError> {
+        let path = self.root.join(checked(id)?);
+        match std::fs::remove_dir_all(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(RuntimeError::Clear { path, source })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The options that come before the verb.
+    pub(super) fn global_args(&self, log: Option<&Path>) -> Vec<OsString> {
+        let mut args: Vec<OsString> = vec!["--root".into(), self.root.as_os_str().into()];
+        if let Some(log) = log {
+            args.extend([
+                "--log".into(),
+                log.into(),
+                "--log-format".into(),
+                "json".into(),
+            ]);
+        }
+        if self.systemd_cgroup {
+            args.push("--systemd-cgroup".into());
+        }
+        args
+    }
+
+    fn call<'a>(
+        &'a self,
+        verb: &'static str,
+        args: Vec<OsString>,
+        deadline: Duration,
+        log: Option<&'a Path>,
+    ) -> Call<'a> {
+        let mut all = self.global_args(log);
+        all.extend(args);
+        Call {
+            verb,
+            program: &self.runtime.path,
+            args: all,
+            deadline,
+            log,
+        }
+    }
+}
+
+/// The id as a word, if it is a plain name.
+pub(super) fn checked(id: &InstanceId) -> Result<&str, RuntimeError> {
+    if is_plain_name(&id.0) {
+        Ok(&id.0)
+    } else {
+        Err(RuntimeError::InvalidId {
+            id: id.0.escape_debug().take(64).collect(),
+        })
+    }
+}
+
+/// Removes a file that an earlier call may have left, so that it is not taken for this call's.
+fn absent(path: &Path) -> Result<(), RuntimeError> {
+    match std::fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(RuntimeError::Clear {
+            path: path.to_owned(),
+            source,
+        }),
+        _ => Ok(()),
+    }
+}
