@@ -1,0 +1,102 @@
+//! The image configuration document and what podshim keeps of it. Source: OCI image-spec, config; Docker writes the same shape.
+
+use crate::bundle::ImageConfig;
+use crate::image::ImageError;
+use crate::image::digest::Digest;
+use crate::image::files::parse;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use std::collections::BTreeMap;
+
+/// Layers of one image. Source: overlayfs refuses more than 500 lower directories.
+const LAYERS: usize = 500;
+
+/// One image of a source, not yet unpacked.
+pub(super) struct Content {
+    /// Digest of the configuration: the image id.
+    pub id: Digest,
+    pub config: ImageConfig,
+    /// When it was built, as written.
+    pub created: Option<String>,
+    /// Lowest first.
+    pub layers: Vec<Layer>,
+}
+
+/// One layer of a source.
+#[derive(Clone)]
+pub(super) struct Layer {
+    /// Its file.
+    pub file: String,
+    /// What its descriptor says of the file, if there is one.
+    pub blob: Option<(Digest, u64)>,
+    /// Digest of the uncompressed stream.
+    pub diff: Digest,
+}
+
+#[derive(Deserialize)]
+struct Document {
+    created: Option<String>,
+    #[serde(default)]
+    config: Option<Inherited>,
+    rootfs: RootFs,
+}
+
+#[derive(Deserialize)]
+struct RootFs {
+    diff_ids: Option<Vec<Digest>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "PascalCase", default)]
+struct Inherited {
+    entrypoint: Option<Vec<String>>,
+    cmd: Option<Vec<String>>,
+    env: Option<Vec<String>>,
+    user: Option<String>,
+    working_dir: Option<String>,
+    stop_signal: Option<String>,
+    volumes: Option<BTreeMap<String, IgnoredAny>>,
+}
+
+impl Content {
+    /// Reads a configuration document and joins its diff ids with the files of the layers.
+    pub fn new(
+        file: &str,
+        bytes: &[u8],
+        layers: Vec<(String, Option<(Digest, u64)>)>,
+    ) -> Result<Content, ImageError> {
+        let document: Document = parse(file, bytes)?;
+        let diffs = document.rootfs.diff_ids.unwrap_or_default();
+        let refused = |problem| ImageError::Refused {
+            file: file.to_owned(),
+            problem,
+        };
+        if diffs.len() > LAYERS {
+            return Err(refused("an image may have at most 500 layers"));
+        }
+        if diffs.len() != layers.len() {
+            return Err(refused(
+                "it has not as many diff ids as the manifest has layers",
+            ));
+        }
+        let inherited = document.config.unwrap_or_default();
+        Ok(Content {
+            id: Digest::of(bytes),
+            created: document.created,
+            config: ImageConfig {
+                entrypoint: inherited.entrypoint.unwrap_or_default(),
+                cmd: inherited.cmd.unwrap_or_default(),
+                env: inherited.env.unwrap_or_default(),
+                user: inherited.user.unwrap_or_default(),
+                working_dir: inherited.working_dir.unwrap_or_default(),
+                stop_signal: inherited.stop_signal.unwrap_or_default(),
+                volumes: inherited.volumes.unwrap_or_default().into_keys().collect(),
+            },
+            layers: diffs
+                .into_iter()
+                .zip(layers)
+                .map(|(diff, (file, blob))| Layer { file, blob, diff })
+                .collect(),
+        })
+    }
+}

@@ -1,0 +1,116 @@
+//! What can go wrong between a reference and its layers.
+
+use crate::image::UnpackError;
+use crate::pod::FailureReason;
+use std::io;
+
+/// An image could not be brought, read or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// The text is no reference.
+    #[error("cannot read image reference `{reference}`: {problem}")]
+    Reference {
+        /// As written, cut to a readable length.
+        reference: String,
+        /// The rule it breaks.
+        problem: &'static str,
+    },
+    /// Policy `Never` and the image is not in the store.
+    #[error("cannot find image `{0}` on this machine, and its pull policy is Never")]
+    Never(String),
+    /// It would have to come from a registry.
+    #[error(
+        "cannot pull image `{0}`: registries are not supported yet, use `podshim image load` or an oci:, oci-archive:, docker-archive: or rootfs: reference"
+    )]
+    Registry(String),
+    /// It is not in the store (asked by name on the command line).
+    #[error("cannot find image `{0}` in the store")]
+    Absent(String),
+    /// A file of the source is missing or unreadable.
+    #[error("cannot open `{file}` of image `{image}`")]
+    Open {
+        /// The source.
+        image: String,
+        /// The file in it.
+        file: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A JSON document of the image does not have the shape it must have.
+    #[error("cannot read `{file}`")]
+    Document {
+        /// The file in the image.
+        file: String,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A document breaks a rule of the image specification or a limit of podshim.
+    #[error("cannot accept `{file}`: {problem}")]
+    Refused {
+        /// The file in the image.
+        file: String,
+        /// The rule.
+        problem: &'static str,
+    },
+    /// None, or more than one, of the images in a source is meant.
+    #[error("cannot choose an image for {wanted}: the source has {found}")]
+    Choose {
+        /// What was asked for.
+        wanted: String,
+        /// What is there.
+        found: String,
+    },
+    /// Content is not what its name promises.
+    #[error("cannot verify `{file}`: expected {expected}, found {found}")]
+    Mismatch {
+        /// The file in the image.
+        file: String,
+        /// What its descriptor says.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// A layer could not be turned into a directory.
+    #[error("cannot unpack layer `{file}`")]
+    Layer {
+        /// The file in the image.
+        file: String,
+        /// Why.
+        #[source]
+        source: UnpackError,
+    },
+    /// The store could not be read or changed.
+    #[error("cannot use the image store at `{path}`")]
+    Store {
+        /// The file or directory.
+        path: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A pod uses every layer of the image.
+    #[error("cannot remove image `{0}`: a pod uses it")]
+    InUse(String),
+}
+
+impl ImageError {
+    /// The kubelet's word for it. Source: `pod-semantics` 4.1, image step.
+    pub fn reason(&self) -> FailureReason {
+        match self {
+            ImageError::Reference { .. } => FailureReason::InvalidImageName,
+            ImageError::Never(_) => FailureReason::ErrImageNeverPull,
+            ImageError::Registry(_)
+            | ImageError::Absent(_)
+            | ImageError::Open { .. }
+            | ImageError::Document { .. }
+            | ImageError::Refused { .. }
+            | ImageError::Choose { .. }
+            | ImageError::Mismatch { .. }
+            | ImageError::Layer { .. }
+            | ImageError::Store { .. }
+            | ImageError::InUse(_) => FailureReason::ErrImagePull,
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Loading images from files on this machine into the store, under names that pods can use.
+
+use crate::image::config::Content;
+use crate::image::ensure::{Origin, add, origin};
+use crate::image::files::Files;
+use crate::image::store::{Access, Store};
+use crate::image::{ImageError, Reference, docker, layout};
+use std::path::Path;
+
+/// An image of a source with the names the source has for it.
+type Named = (Content, Vec<String>);
+
+/// Brings the images of `source` — a path or a reference with a transport — into the store, under `name` if there is one image, else under
+/// the names that the source has for them, and gives these names in their normal form.
+pub fn load(data: &Path, source: &str, name: Option<&str>) -> Result<Vec<String>, ImageError> {
+    let (files, images) = images_of(source)?;
+    let store = Store::open(data, Access::Shared)?;
+    let mut loaded = Vec::new();
+    if name.is_some() && images.len() != 1 {
+        return Err(ImageError::Choose {
+            wanted: "one name".to_owned(),
+            found: format!("{} images", images.len()),
+        });
+    }
+    for (content, own_names) in images {
+        let names = name.map_or(own_names, |name| vec![name.to_owned()]);
+        if names.is_empty() {
+            return Err(ImageError::Choose {
+                wanted: "no name".to_owned(),
+                found: format!("image `{}` without a name", content.id),
+            });
+        }
+        for name in names {
+            let parsed: Reference = name.parse()?;
+            let Reference::Registry(name) = parsed else {
+                return Err(ImageError::Reference {
+                    reference: name,
+                    problem: "a loaded image cannot have a name with a transport",
+                });
+            };
+            add(&store, &name, &files, &content)?;
+            loaded.push(name);
+        }
+    }
+    Ok(loaded)
+}
+
+/// The images of a source to load, with the names the source has for them.
+fn images_of(source: &str) -> Result<(Files, Vec<Named>), ImageError> {
+    match source.parse::<Reference>() {
+        Ok(Reference::Oci(dir, None)) => all_of_layout(Files::directory(&dir)?),
+        Ok(Reference::OciArchive(file, None)) => all_of_layout(Files::tar(&file)?),
+        Ok(Reference::DockerArchive(file, None)) => all_of_docker(Files::tar(&file)?),
+        Ok(Reference::Rootfs(_)) => Err(ImageError::Reference {
+            reference: source.to_owned(),
+            problem: "a plain directory is used where it is and cannot be loaded",
+        }),
+        Ok(chosen) if !matches!(chosen, Reference::Registry(_)) => {
+            match origin(Path::new(""), &chosen)? {
+                Origin::Source(files, content) => {
+                    let names = match chosen {
+                        Reference::DockerArchive(_, Some(name)) => vec![name],
+                        Reference::Oci(_, tag) | Reference::OciArchive(_, tag) => {
+                            tag.filter(|tag| is_whole_name(tag)).into_iter().collect()
+                        }
+                        _ => Vec::new(),
+                    };
+                    Ok((files, vec![(content, names)]))
+                }
+                _ => Err(ImageError::Absent(source.to_owned())),
+            }
+        }
+        // No transport: a path.
+        _ => {
+            let path = Path::new(source);
+            if path.is_dir() {
+                return all_of_layout(Files::directory(path)?);
+            }
+            let files = Files::tar(path)?;
+            if files.has(docker::MANIFEST) {
+                all_of_docker(files)
+            } else {
+                all_of_layout(files)
+            }
+        }
+    }
+}
+
+/// A bare tag in a layout is no name to load an image under.
+fn is_whole_name(name: &str) -> bool {
+    name.contains(['/', ':'])
+}
+
+fn all_of_layout(files: Files) -> Result<(Files, Vec<Named>), ImageError> {
+    let mut images = Vec::new();
+    for descriptor in layout::descriptors(&files)? {
+        let name = descriptor.name().filter(|name| is_whole_name(name));
+        let names = name.map(str::to_owned).into_iter().collect();
+        images.push((layout::content(&files, &descriptor)?, names));
+    }
+    Ok((files, images))
+}
+
+fn all_of_docker(files: Files) -> Result<(Files, Vec<Named>), ImageError> {
+    let mut images = Vec::new();
+    for item in docker::items(&files)? {
+        let names = item.names().to_vec();
+        images.push((item.content(&files)?, names));
+    }
+    Ok((files, images))
+}

@@ -1,0 +1,140 @@
+//! Layers → one mounted root.
+
+use crate::image::root::open_root;
+use rustix::fs::CWD;
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, fsconfig_create,
+    fsconfig_set_string, fsmount, fsopen, mount, move_mount,
+};
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+const SOURCE: &str = "podshim";
+
+/// Mounts an overlay of `layers` (lowest first) with `upper` and `work` at the directory `target`. All of them must exist; `upper` and
+/// `work` must be on one file system and empty or used together before. The root of the mount has the owner and mode of `upper`.
+pub fn mount_overlay(
+    layers: &[PathBuf],
+    upper: &Path,
+    work: &Path,
+    target: &Path,
+) -> io::Result<()> {
+    match mount_by_parts(layers, upper, work, target) {
+        // Before 6.8 `lowerdir+` is unknown, before 5.2 (or under a filter) the calls are.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::PERM) => {
+            mount_by_options(layers, upper, work, target)
+        }
+        done => Ok(done?),
+    }
+}
+
+/// One call per layer: no limit on the length of all paths together, and no character in them means anything.
+fn mount_by_parts(
+    layers: &[PathBuf],
+    upper: &Path,
+    work: &Path,
+    target: &Path,
+) -> Result<(), Errno> {
+    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(&context, "source", SOURCE)?;
+    for layer in layers.iter().rev() {
+        fsconfig_set_string(&context, "lowerdir+", layer)?;
+    }
+    fsconfig_set_string(&context, "upperdir", upper)?;
+    fsconfig_set_string(&context, "workdir", work)?;
+    fsconfig_create(&context)?;
+    let mounted = fsmount(
+        &context,
+        FsMountFlags::FSMOUNT_CLOEXEC,
+        MountAttrFlags::empty(),
+    )?;
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    move_mount(&mounted, "", CWD, target, flags)
+}
+
+/// All options must fit one page, so directories are named by their file descriptors; that also spares `:` and `,` in paths.
+fn mount_by_options(
+    layers: &[PathBuf],
+    upper: &Path,
+    work: &Path,
+    target: &Path,
+) -> io::Result<()> {
+    let open = |dirs: &[PathBuf]| -> io::Result<Vec<OwnedFd>> {
+        dirs.iter().rev().map(|dir| open_root(dir)).collect()
+    };
+    let name = |fd: &OwnedFd| format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let lower = open(layers)?;
+    let (upper, work) = (open_root(upper)?, open_root(work)?);
+    let names: Vec<String> = lower.iter().map(name).collect();
+    let options = format!(
+        "lowerdir={},upperdir={},workdir={}",
+        names.join(":"),
+        name(&upper),
+        name(&work)
+    );
+    let options = CString::new(options)?;
+    Ok(mount(
+        SOURCE,
+        target,
+        "overlay",
+        MountFlags::empty(),
+        options.as_c_str(),
+    )?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// Mounts `count` layers, of which each has one file of its own and all have `same`, and looks at the result.
+    fn mount_and_look(
+        count: usize,
+        mount: impl Fn(&[PathBuf], &Path, &Path, &Path) -> io::Result<()>,
+    ) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let place = |name: String| {
+            let path = dir.path().join(name);
+            fs::create_dir(&path).expect("a directory");
+            path
+        };
+        let layers: Vec<PathBuf> = (0..count)
+            .map(|n| {
+                let layer = place(format!("a rather, long: name of layer number {n:03}"));
+                fs::write(layer.join(format!("own-{n}")), "").expect("a file");
+                fs::write(layer.join("same"), n.to_string()).expect("a file");
+                layer
+            })
+            .collect();
+        let (upper, work) = (place("upper".into()), place("work".into()));
+        let target = place("target".into());
+        mount(&layers, &upper, &work, &target).expect("mounts");
+        let names = fs::read_dir(&target).expect("lists").count();
+        let same = fs::read_to_string(target.join("same")).expect("reads");
+        fs::write(target.join("new"), "").expect("writes");
+        rustix::mount::unmount(&target, rustix::mount::UnmountFlags::empty()).expect("unmounts");
+        assert_eq!(names, count + 1);
+        assert_eq!(same, (count - 1).to_string(), "the last layer wins");
+        assert!(upper.join("new").exists(), "writes go to upper");
+        assert_eq!(fs::read_dir(&target).expect("lists").count(), 0);
+    }
+
+    #[test]
+    fn one_two_and_sixty_layers_mount_by_parts() {
+        for count in [1, 2, 60] {
+            mount_and_look(count, |layers, upper, work, target| {
+                Ok(mount_by_parts(layers, upper, work, target)?)
+            });
+        }
+    }
+
+    #[test]
+    fn one_two_and_sixty_layers_mount_by_options() {
+        for count in [1, 2, 60] {
+            mount_and_look(count, mount_by_options);
+        }
+    }
+}
