@@ -19,7 +19,3 @@ pub use machine::Machine;
 pub use settings::Settings;
 pub use state::State;
 pub use view::*;
-
-/// placeholder
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-pub struct State;

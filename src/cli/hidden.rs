@@ -1,0 +1,55 @@
+//! This program's other lives: keeper, supervisor, image helper. They are told everything by their arguments.
+
+use crate::api;
+use crate::cli::report;
+use crate::image;
+use crate::pod::Failure;
+use crate::store::PodDir;
+use crate::supervisor::{IMAGE_VERB, KEEPER_VERB, SUPERVISOR_VERB, keep, supervise};
+use std::ffi::OsString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+/// Runs the life that the first argument names, if it names one; its exit code.
+pub(super) fn main(argv: &[OsString]) -> Option<u8> {
+    let [_, verb, rest @ ..] = argv else { return None };
+    let result = match (verb.to_str()?, rest) {
+        (KEEPER_VERB, [state, data]) => keeper(state, data),
+        (SUPERVISOR_VERB, [state, data]) => supervisor(state, data),
+        (IMAGE_VERB, [data, reference, policy]) => image_helper(data, reference, policy),
+        _ => return None,
+    };
+    Some(match result {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("error: {}", report::chain(error.as_ref()));
+            1
+        }
+    })
+}
+
+type Result = std::result::Result<(), Box<dyn std::error::Error>>;
+
+/// Standard input as a descriptor of our own.
+fn stdin() -> std::io::Result<OwnedFd> {
+    std::io::stdin().as_fd().try_clone_to_owned()
+}
+
+fn keeper(state: &OsString, data: &OsString) -> Result {
+    let listener = stdin()?;
+    Ok(keep(PodDir::new(Path::new(state), Path::new(data)), listener)?)
+}
+
+fn supervisor(state: &OsString, data: &OsString) -> Result {
+    report::start_logging(tracing_subscriber::filter::LevelFilter::INFO, false);
+    Ok(supervise(PodDir::new(Path::new(state), Path::new(data)), stdin()?, api::serve)?)
+}
+
+/// Prints the image, or why there is none, as JSON.
+fn image_helper(data: &OsString, reference: &OsString, policy: &OsString) -> Result {
+    let policy = serde_json::from_str(&policy.to_string_lossy())?;
+    let image = image::ensure(Path::new(data), &reference.to_string_lossy(), policy);
+    let answer = image.map_err(|error| Failure { reason: error.reason(), message: report::chain(&error) });
+    println!("{}", serde_json::to_string(&answer)?);
+    Ok(())
+}

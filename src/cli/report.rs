@@ -1,0 +1,44 @@
+//! Errors as people read them, and the log of this process. The only place that joins a chain of causes.
+
+use crate::cli::exit::Failed;
+use serde_json::json;
+use std::error::Error;
+use tracing_subscriber::filter::LevelFilter;
+
+/// Prints an error and its hint; gives the exit code.
+pub(super) fn print(failed: &Failed, as_json: bool) -> u8 {
+    let message = chain(failed.error.as_ref());
+    if as_json {
+        let report = json!({ "code": failed.code as u8, "reason": format!("{:?}", failed.code), "message": message, "hint": failed.hint });
+        eprintln!("{report}");
+    } else {
+        eprintln!("error: {message}");
+        if let Some(hint) = &failed.hint {
+            eprintln!("hint: {hint}");
+        }
+    }
+    failed.code as u8
+}
+
+/// An error with its causes, on one line.
+pub(super) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}
+
+/// A warning on standard error.
+pub(super) fn warn(message: impl std::fmt::Display) {
+    eprintln!("warning: {message}");
+}
+
+/// Sends what this process logs to standard error.
+pub(super) fn start_logging(level: LevelFilter, _json: bool) {
+    let subscriber = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level).with_ansi(false);
+    subscriber.with_target(false).init();
+}
