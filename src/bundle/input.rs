@@ -70,12 +70,33 @@ pub struct HostFacts {
     pub kernel: (u32, u32),
     /// Existing `/sys/devices/system/cpu/cpu*/thermal_throttle` directories.
     pub thermal_throttle: Vec<String>,
+    /// Where cgroups are made.
+    #[serde(default)]
+    pub cgroups: CgroupLayout,
     /// Device nodes of the host, for privileged containers.
     pub devices: Vec<HostDevice>,
     /// `/etc/hosts` of the host.
     pub etc_hosts: String,
     /// The host's resolver file.
     pub resolv_conf: String,
+}
+
+/// Where the cgroups of pods are, and who makes them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CgroupLayout {
+    /// Name of the directory or slice above all pods.
+    pub root: String,
+    /// Made by systemd as slices and scopes, not as plain directories.
+    pub systemd: bool,
+}
+
+impl Default for CgroupLayout {
+    fn default() -> CgroupLayout {
+        CgroupLayout {
+            root: "podshim".to_owned(),
+            systemd: false,
+        }
+    }
 }
 
 /// A device node of the host.
@@ -159,4 +180,25 @@ pub struct ContainerInput<'a> {
     pub apparmor_default: Option<&'a str>,
     /// Whether the runtime knows `rro` mounts.
     pub runtime_rro: bool,
+}
+
+/// The pause instance to be described.
+#[derive(Clone, Copy, Debug)]
+pub struct PauseInput<'a> {
+    /// Its pod.
+    pub pod: &'a Pod,
+    /// Its instance id, which is its OCI id.
+    pub instance: &'a InstanceId,
+    /// 0 for the pod's first sandbox.
+    pub attempt: u32,
+    /// The machine.
+    pub host: &'a HostFacts,
+    /// The pod's `/dev/shm` on the host.
+    pub shm: &'a std::path::Path,
+    /// A prepared network namespace to join; `None` means a new one (or the host's with `hostNetwork`).
+    pub netns: Option<&'a std::path::Path>,
+    /// Text of podshim's default seccomp profile.
+    pub seccomp_default: &'a str,
+    /// Name of the AppArmor profile of podshim if loaded.
+    pub apparmor_default: Option<&'a str>,
 }

@@ -7,19 +7,22 @@
 
 mod decode;
 mod documents;
+pub mod downward;
 mod duplicates;
+mod expand;
 mod finding;
-#[allow(dead_code)]
 mod grammar;
 mod load;
 mod model;
 mod node;
 mod objects;
+pub mod qos;
 mod resolve;
 mod yaml;
 
 pub use decode::decode;
 pub use documents::{Documents, RawPod, Source, read};
+pub use expand::expand;
 pub use finding::{Finding, FindingKind, Findings, Location};
 pub use load::{LoadOptions, Loaded, Strictness, load};
 pub use model::*;

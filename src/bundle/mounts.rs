@@ -1,0 +1,167 @@
+//! What is mounted in a container, and in which order: parents before children.
+
+use crate::bundle::skeleton::Skeleton;
+use crate::bundle::{BundleError, ContainerInput};
+use crate::manifest::{Propagation, RecursiveReadOnly, VolumeMount, VolumeSource};
+use oci_spec::runtime::Mount;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// `mounts` of a container: the defaults, the pod's files, image volumes and volumes, one for each path. A volume comes before
+/// all else, an image volume after it; a volume over `/dev` takes the defaults below it away too.
+pub(crate) fn of_container(
+    input: &ContainerInput,
+    skeleton: &Skeleton,
+) -> Result<Vec<Mount>, BundleError> {
+    let volumes = input.container.mounts.iter();
+    let volumes = volumes
+        .map(|mount| volume_mount(input, mount))
+        .collect::<Result<Vec<_>, _>>()?;
+    let place = |mount: &Mount| mount.destination().to_string_lossy().into_owned();
+    let mut taken: BTreeSet<String> = volumes.iter().map(place).collect();
+    let has_dev = taken.contains("/dev");
+
+    let defaults = defaults(skeleton, input.container.security.privileged);
+    let defaults = defaults.into_iter();
+    let mut list: Vec<Mount> = defaults
+        .filter(|mount| !(has_dev && mount.destination().starts_with("/dev")))
+        .chain(pod_files(input))
+        .filter(|mount| taken.insert(place(mount)))
+        .collect();
+    list.extend(volumes);
+    list.sort_by_key(|mount| mount.destination().components().count());
+    Ok(list)
+}
+
+/// `mounts` of pause: the defaults and the pod's `/dev/shm`, read-only.
+pub(crate) fn of_pause(skeleton: &Skeleton, shm: &Path) -> Vec<Mount> {
+    let mut list = defaults(skeleton, false);
+    list.push(bind(shm, "/dev/shm", &["rbind", "rprivate", "ro"]));
+    list
+}
+
+/// `linux.rootfsPropagation`: as wide as the widest mount needs.
+pub(crate) fn rootfs_propagation(mounts: &[VolumeMount]) -> Option<String> {
+    let has = |p| mounts.iter().any(|m| m.propagation == p);
+    if has(Propagation::Bidirectional) {
+        Some("rshared".to_owned())
+    } else if has(Propagation::HostToContainer) {
+        Some("rslave".to_owned())
+    } else {
+        None
+    }
+}
+
+/// An absolute path without `.`, `..`, double or final slashes; text only, links are not looked at.
+pub(crate) fn clean(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            name => parts.push(name),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+fn defaults(skeleton: &Skeleton, privileged: bool) -> Vec<Mount> {
+    let mut list = skeleton.mounts.clone();
+    for mount in list.iter_mut().filter(|_| privileged) {
+        let options = mount.options().iter().flatten();
+        let writable = options
+            .map(|o| {
+                if o == "ro" {
+                    "rw".to_owned()
+                } else {
+                    o.clone()
+                }
+            })
+            .collect();
+        mount.set_options(Some(writable));
+    }
+    list
+}
+
+/// What every container gets beside the defaults.
+fn pod_files<'a>(input: &'a ContainerInput) -> impl Iterator<Item = Mount> + 'a {
+    let rw: &[&str] = &["rbind", "rprivate", "rw"];
+    let as_root: &[&str] = if input.container.security.read_only_root {
+        &["rbind", "rprivate", "ro"]
+    } else {
+        rw
+    };
+    let fixed = [
+        bind(&input.paths.hosts, "/etc/hosts", rw),
+        bind(&input.paths.hostname, "/etc/hostname", as_root),
+        bind(&input.paths.resolv_conf, "/etc/resolv.conf", as_root),
+        bind(&input.paths.shm, "/dev/shm", rw),
+        bind(
+            input.termination_log,
+            &clean(&input.container.termination_message_path),
+            rw,
+        ),
+    ];
+    let image = input.image_volumes.iter();
+    let image = image.map(move |(path, dir)| bind(dir, &clean(path), rw));
+    fixed.into_iter().chain(image)
+}
+
+fn volume_mount(input: &ContainerInput, mount: &VolumeMount) -> Result<Mount, BundleError> {
+    let source = input
+        .paths
+        .volumes
+        .get(&mount.volume)
+        .ok_or_else(|| BundleError::VolumeMissing(mount.volume.clone()))?;
+    let propagation = match mount.propagation {
+        Propagation::None => "rprivate",
+        Propagation::HostToContainer => "rslave",
+        Propagation::Bidirectional => "rshared",
+    };
+    let is_files = input
+        .pod
+        .volumes
+        .iter()
+        .any(|v| v.name == mount.volume && matches!(v.source, VolumeSource::Files(_)));
+    let access = match (mount.recursive_read_only, input.runtime_rro) {
+        (RecursiveReadOnly::Enabled, false) => {
+            return Err(BundleError::RecursiveReadOnly(mount.volume.clone()));
+        }
+        (RecursiveReadOnly::Enabled | RecursiveReadOnly::IfPossible, true) => "rro",
+        (RecursiveReadOnly::IfPossible, false) => "ro",
+        (RecursiveReadOnly::Disabled, _) if mount.read_only || is_files => "ro",
+        (RecursiveReadOnly::Disabled, _) => "rw",
+    };
+    let options = ["rbind", propagation, access];
+    Ok(bind(source, &clean(&mount.path), &options))
+}
+
+fn bind(source: &Path, destination: &str, options: &[&str]) -> Mount {
+    let mut mount = Mount::default();
+    mount
+        .set_destination(destination.into())
+        .set_typ(Some("bind".to_owned()))
+        .set_source(Some(source.to_path_buf()))
+        .set_options(Some(options.iter().map(|o| (*o).to_owned()).collect()));
+    mount
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_cleaned_without_leaving_the_root() {
+        for (path, want) in [
+            ("/a/b", "/a/b"),
+            ("/a//b/./", "/a/b"),
+            ("/a/../../b", "/b"),
+            ("a", "/a"),
+            ("/", "/"),
+        ] {
+            assert_eq!(clean(path), want, "{path}");
+        }
+    }
+}

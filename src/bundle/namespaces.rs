@@ -1,0 +1,62 @@
+//! Which namespaces are made, joined or the host's. Invariant: pause makes what the containers join, and nothing else.
+
+use crate::bundle::HostFacts;
+use crate::manifest::{ContainerSecurity, Pod};
+use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType};
+use std::path::Path;
+
+/// Namespaces of pause: new ones, but for those of the host. `netns` is a prepared network namespace.
+pub(crate) fn of_pause(pod: &Pod, netns: Option<&Path>) -> Vec<LinuxNamespace> {
+    let mut list = Vec::new();
+    if !pod.host_network {
+        list.push(entry(LinuxNamespaceType::Network, netns));
+        list.push(entry(LinuxNamespaceType::Uts, None));
+    }
+    if !pod.host_ipc {
+        list.push(entry(LinuxNamespaceType::Ipc, None));
+    }
+    if !pod.host_pid {
+        list.push(entry(LinuxNamespaceType::Pid, None));
+    }
+    list.push(entry(LinuxNamespaceType::Mount, None));
+    list
+}
+
+/// Namespaces of a container: pause's network, UTS and IPC, its own mounts, and a PID namespace as the pod says.
+pub(crate) fn of_container(
+    pod: &Pod,
+    security: &ContainerSecurity,
+    host: &HostFacts,
+    pause_proc: &str,
+) -> Vec<LinuxNamespace> {
+    let join = |kind, name| {
+        let path = format!("{pause_proc}/ns/{name}");
+        entry(kind, Some(Path::new(&path)))
+    };
+    let mut list = Vec::new();
+    if !pod.host_network {
+        list.push(join(LinuxNamespaceType::Network, "net"));
+        list.push(join(LinuxNamespaceType::Uts, "uts"));
+    }
+    if !pod.host_ipc {
+        list.push(join(LinuxNamespaceType::Ipc, "ipc"));
+    }
+    if pod.share_process_namespace {
+        list.push(join(LinuxNamespaceType::Pid, "pid"));
+    } else if !pod.host_pid {
+        list.push(entry(LinuxNamespaceType::Pid, None));
+    }
+    list.push(entry(LinuxNamespaceType::Mount, None));
+    if host.cgroup_v2 && !security.privileged {
+        list.push(entry(LinuxNamespaceType::Cgroup, None));
+    }
+    list
+}
+
+fn entry(kind: LinuxNamespaceType, path: Option<&Path>) -> LinuxNamespace {
+    let mut namespace = LinuxNamespace::default();
+    namespace
+        .set_typ(kind)
+        .set_path(path.map(Path::to_path_buf));
+    namespace
+}
