@@ -413,8 +413,10 @@ impl World {
         let root = root.expect("a root");
         let mounts = fs::read_dir("/sys/fs/cgroup").expect("cgroups").flatten();
         mounts
-            .map(|entry| entry.path().join(root))
-            .chain([Path::new("/sys/fs/cgroup").join(root)])
+            .map(|entry| entry.path())
+            .chain([PathBuf::from("/sys/fs/cgroup")])
+            .filter(|mount| mount.join("cgroup.procs").exists())
+            .map(|mount| mount.join(root))
             .filter(|directory| directory.exists())
             .collect()
     }
@@ -432,7 +434,11 @@ impl World {
                 "user": { "uid": 0, "gid": 0 },
                 "noNewPrivileges": true,
             },
-            "mounts": [{ "destination": "/proc", "type": "proc", "source": "proc" }],
+            // A /dev of its own: they share the rootfs, and runtimes make device nodes.
+            "mounts": [
+                { "destination": "/proc", "type": "proc", "source": "proc" },
+                { "destination": "/dev", "type": "tmpfs", "source": "tmpfs" },
+            ],
             "linux": {
                 "namespaces": namespaces,
                 "cgroupsPath": format!("{}/{name}", self.cgroup_path()),
