@@ -78,6 +78,9 @@ impl Layout {
             };
             let mut right = right.split(' ');
             let (kind, options) = (right.next(), right.nth(1).unwrap_or_default());
+            // What is mounted later hides what is below it.
+            layout.v1.retain(|h| !h.mount.starts_with(&mount));
+            layout.v2.take_if(|h| h.mount.starts_with(&mount));
             if !mount.starts_with(CGROUP_ROOT) {
                 continue;
             }
@@ -95,8 +98,6 @@ impl Layout {
                         .filter(|o| !o.starts_with("release_agent="))
                         .map(str::to_owned)
                         .collect();
-                    // A later mount on the same place hides the earlier one.
-                    layout.v1.retain(|h| h.mount != mount);
                     layout.v1.push(Hierarchy { mount, controllers });
                 }
                 _ => {}
@@ -195,6 +196,15 @@ mod tests {
                      25 24 0:23 / /sys/fs/cgroup/net_cls rw - cgroup cgroup rw,net_cls\n";
         let layout = Layout::parse(table).expect("cgroups");
         assert_eq!((layout.mode(), layout.mounts().count()), (Mode::V2, 1));
+    }
+
+    #[test]
+    fn a_hierarchy_under_a_later_mount_is_not_there() {
+        let hidden = "50 41 0:50 / /sys/fs/cgroup/unified rw - tmpfs tmpfs rw\n";
+        let layout = Layout::parse(&format!("{HYBRID}{hidden}")).expect("cgroups");
+        assert_eq!((layout.mode(), layout.mounts().count()), (Mode::V1, 3));
+        let all_hidden = "51 23 0:51 / /sys/fs rw - tmpfs tmpfs rw\n";
+        assert_eq!(Layout::parse(&format!("{HYBRID}{all_hidden}")), None);
     }
 
     #[test]

@@ -94,8 +94,8 @@ fn cgroups(runtime: &Runtime, needs: &Needs, layout: &Layout) -> Vec<Problem> {
                 "it refuses cgroup v1 hierarchies beside a v2 one with controllers ({controllers} in `{mount}`)"
             ),
             hint: format!(
-                "choose another runtime (`--runtime runc`), run podshim in a mount namespace without it \
-                 (`unshare -m sh -c 'umount {mount} && podshim …'`), or boot with `systemd.unified_cgroup_hierarchy=1`"
+                "choose another runtime (`--runtime runc`), run podshim where it is hidden \
+                 (`unshare -m sh -c 'mount -t tmpfs tmpfs {mount} && podshim …'`), or boot with `systemd.unified_cgroup_hierarchy=1`"
             ),
             fatal: true,
         });
@@ -219,7 +219,7 @@ mod tests {
         let needs = Needs::default();
         let found = cgroups(&crun, &needs, &hybrid(&["hugetlb"]));
         assert_eq!(found.len(), 1);
-        assert!(found[0].fatal && found[0].hint.contains("umount /sys/fs/cgroup/unified"));
+        assert!(found[0].fatal && found[0].hint.contains("tmpfs tmpfs /sys/fs/cgroup/unified"));
         assert_eq!(cgroups(&crun, &needs, &hybrid(&[])), []);
         let runc = runtime(Kind::Runc, Features::default());
         assert_eq!(cgroups(&runc, &needs, &hybrid(&["hugetlb"])), []);
