@@ -33,7 +33,11 @@ pub fn field(field: &FieldRef, pod: &Pod, facts: &Facts<'_>) -> String {
         FieldRef::Annotations => lines(&pod.annotations),
         FieldRef::Label(key) => pod.labels.get(key).cloned().unwrap_or_default(),
         FieldRef::Annotation(key) => pod.annotations.get(key).cloned().unwrap_or_default(),
-        FieldRef::NodeName => pod.node_name.as_deref().unwrap_or(facts.node_name).to_owned(),
+        FieldRef::NodeName => pod
+            .node_name
+            .as_deref()
+            .unwrap_or(facts.node_name)
+            .to_owned(),
         FieldRef::ServiceAccountName => pod.service_account.clone(),
         FieldRef::HostIp => first(facts.host_ips),
         FieldRef::HostIps => facts.host_ips.join(","),
@@ -44,7 +48,12 @@ pub fn field(field: &FieldRef, pod: &Pod, facts: &Facts<'_>) -> String {
 
 /// The amount, divided and rounded up; `None` if it names a container that the pod does not have. `asking` is the container
 /// whose environment it is for; a volume has none.
-pub fn resource(reference: &ResourceRef, pod: &Pod, asking: Option<&Container>, facts: &Facts<'_>) -> Option<i64> {
+pub fn resource(
+    reference: &ResourceRef,
+    pod: &Pod,
+    asking: Option<&Container>,
+    facts: &Facts<'_>,
+) -> Option<i64> {
     let container = match &reference.container {
         Some(name) => pod.container(name)?,
         None => asking?,
@@ -52,11 +61,21 @@ pub fn resource(reference: &ResourceRef, pod: &Pod, asking: Option<&Container>, 
     let name = reference.resource.as_str();
     let zero = Quantity::from_units(0);
     let amount = if reference.limit {
-        let set = |amounts: &BTreeMap<String, Quantity>| amounts.get(name).copied().filter(|a| !a.is_zero());
+        let set = |amounts: &BTreeMap<String, Quantity>| {
+            amounts.get(name).copied().filter(|a| !a.is_zero())
+        };
         let of_pod = || set(&pod.resources.as_ref()?.limits);
-        set(&container.resources.limits).or_else(of_pod).or_else(|| capacity(name, facts)).unwrap_or(zero)
+        set(&container.resources.limits)
+            .or_else(of_pod)
+            .or_else(|| capacity(name, facts))
+            .unwrap_or(zero)
     } else {
-        container.resources.requests.get(name).copied().unwrap_or(zero)
+        container
+            .resources
+            .requests
+            .get(name)
+            .copied()
+            .unwrap_or(zero)
     };
     amount.divided_by(reference.divisor)
 }
@@ -73,7 +92,10 @@ fn capacity(resource: &str, facts: &Facts<'_>) -> Option<Quantity> {
 
 /// `key="value"` lines in the order of their keys, without a line feed at the end.
 fn lines(map: &BTreeMap<String, String>) -> String {
-    let lines: Vec<_> = map.iter().map(|(key, value)| format!("{key}={}", go_quoted(value))).collect();
+    let lines: Vec<_> = map
+        .iter()
+        .map(|(key, value)| format!("{key}={}", go_quoted(value)))
+        .collect();
     lines.join("\n")
 }
 
@@ -111,4 +133,110 @@ fn go_quoted(text: &str) -> String {
 /// also escapes a mark that begins a string: hence the letter in front.
 fn is_printable(c: char) -> bool {
     c == '\'' || String::from_iter(['a', c]).escape_debug().count() == 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::resolve::tests::pod;
+    use serde_json::json;
+
+    const FACTS: Facts<'_> = Facts {
+        pod_ips: &[],
+        host_ips: &[],
+        node_name: "node",
+        cpu_milli: 3500,
+        memory_bytes: 1 << 30,
+        storage_bytes: 5,
+    };
+
+    #[test]
+    fn fields_read_as_the_pod_and_the_machine_say() {
+        let mut pod = pod(json!({"containers": [{"name": "c", "image": "i"}]}));
+        pod.labels = [
+            ("b".to_owned(), "2".to_owned()),
+            ("a".to_owned(), "x\n\"\\".to_owned()),
+        ]
+        .into();
+        let ips = ["10.0.0.2".to_owned(), "fd00::2".to_owned()];
+        let facts = Facts {
+            pod_ips: &ips,
+            host_ips: &ips[..1],
+            ..FACTS
+        };
+        for (reference, want) in [
+            (FieldRef::Name, "p"),
+            (FieldRef::Namespace, "default"),
+            (FieldRef::Uid, "0f9c1a52-5d7e-4c1b-9a53-0123456789ab"),
+            (FieldRef::Labels, "a=\"x\\n\\\"\\\\\"\nb=\"2\""),
+            (FieldRef::Annotations, ""),
+            (FieldRef::Label("b".to_owned()), "2"),
+            (FieldRef::Annotation("b".to_owned()), ""),
+            (FieldRef::NodeName, "node"),
+            (FieldRef::ServiceAccountName, "default"),
+            (FieldRef::HostIp, "10.0.0.2"),
+            (FieldRef::HostIps, "10.0.0.2"),
+            (FieldRef::PodIp, "10.0.0.2"),
+            (FieldRef::PodIps, "10.0.0.2,fd00::2"),
+        ] {
+            assert_eq!(field(&reference, &pod, &facts), want, "{reference:?}");
+        }
+        assert_eq!(field(&FieldRef::PodIp, &pod, &FACTS), "");
+    }
+
+    #[test]
+    fn amounts_are_divided_and_rounded_up() {
+        let pod = pod(
+            json!({"resources": {"limits": {"memory": "128Mi"}}, "containers": [
+            {"name": "c", "image": "i", "resources": {"limits": {"cpu": "250m"}, "requests": {"memory": "64Mi"}}},
+            {"name": "d", "image": "i"}]}),
+        );
+        let ask = |container: Option<&str>, limit: bool, name: &str, divisor: &str| {
+            let reference = ResourceRef {
+                container: container.map(str::to_owned),
+                limit,
+                resource: name.to_owned(),
+                divisor: divisor.parse().expect("a quantity"),
+            };
+            resource(&reference, &pod, pod.container("c"), &FACTS)
+        };
+        assert_eq!(ask(None, true, "cpu", "1"), Some(1));
+        assert_eq!(ask(None, true, "cpu", "1m"), Some(250));
+        assert_eq!(
+            ask(None, false, "cpu", "1m"),
+            Some(250),
+            "requests follow limits"
+        );
+        assert_eq!(ask(None, false, "memory", "1Mi"), Some(64));
+        assert_eq!(
+            ask(None, true, "memory", "1Mi"),
+            Some(128),
+            "the pod's limit stands in"
+        );
+        assert_eq!(
+            ask(Some("d"), true, "cpu", "1"),
+            Some(4),
+            "then the machine"
+        );
+        assert_eq!(ask(Some("d"), true, "ephemeral-storage", "1"), Some(5));
+        assert_eq!(ask(Some("d"), true, "hugepages-2Mi", "1"), Some(0));
+        assert_eq!(ask(Some("d"), false, "cpu", "1"), Some(0));
+        assert_eq!(ask(Some("nobody"), true, "cpu", "1"), None);
+    }
+
+    #[test]
+    fn strings_are_quoted_as_go_does() {
+        for (text, want) in [
+            ("a 'b' é ü\u{301}", "\"a 'b' é ü\u{301}\""),
+            ("\x07\x08\x0c\n\r\t\x0b", r#""\a\b\f\n\r\t\v""#),
+            ("\0\x1b\x7f", r#""\x00\x1b\x7f""#),
+            (
+                "\u{a0}\u{2028}\u{e000}\u{10ffff}",
+                r#""\u00a0\u2028\ue000\U0010ffff""#,
+            ),
+            ("日本😀", "\"日本😀\""),
+        ] {
+            assert_eq!(go_quoted(text), want);
+        }
+    }
 }

@@ -13,7 +13,9 @@ pub fn expand<'a>(text: &str, lookup: impl Fn(&str) -> Option<&'a str>) -> Strin
             rest = after;
             continue;
         }
-        let reference = rest.strip_prefix('(').and_then(|inner| inner.split_once(')'));
+        let reference = rest
+            .strip_prefix('(')
+            .and_then(|inner| inner.split_once(')'));
         let Some((name, after)) = reference else {
             // A dollar that starts nothing stays, and the scan goes on right behind it.
             out.push('$');
@@ -63,7 +65,10 @@ mod tests {
             ("$(REF)", "$(A)"),
             ("<$(EMPTY)>", "<>"),
             ("$(é b)$é", "odd$é"),
-            ("$(A) $$(A) $$$(A) $(NOPE) ${A} $(B", "1 $(A) $1 $(NOPE) ${A} $(B"),
+            (
+                "$(A) $$(A) $$$(A) $(NOPE) ${A} $(B",
+                "1 $(A) $1 $(NOPE) ${A} $(B",
+            ),
         ] {
             assert_eq!(with_a(text), want, "{text}");
         }

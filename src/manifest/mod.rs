@@ -5,7 +5,9 @@
 //! text ─yaml→ Node ─documents→ core/v1 objects (decode, objects) ─resolve→ model
 //! ```
 
+mod convert;
 mod decode;
+mod defaults;
 mod documents;
 pub mod downward;
 mod duplicates;
@@ -18,6 +20,8 @@ mod node;
 mod objects;
 pub mod qos;
 mod resolve;
+mod validate;
+mod verdict;
 mod yaml;
 
 pub use decode::decode;
@@ -28,4 +32,5 @@ pub use load::{LoadOptions, Loaded, Strictness, load};
 pub use model::*;
 pub use node::{Entry, Node, Place, Value, locate};
 pub use resolve::{ResolveContext, resolve};
+pub use verdict::{Verdict, verdicts};
 pub use yaml::parse;

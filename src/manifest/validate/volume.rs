@@ -1,0 +1,254 @@
+//! `volumes`.
+
+use super::check::{self, Path, each, name, number, one_of, quoted, required};
+use super::env::{self, Place};
+use super::resources::page_size;
+use crate::manifest::finding::Findings;
+use crate::manifest::grammar;
+use k8s_openapi::api::core::v1 as core;
+use std::collections::BTreeSet;
+
+const HOST_PATH_TYPES: [&str; 8] = [
+    "",
+    "BlockDevice",
+    "CharDevice",
+    "Directory",
+    "DirectoryOrCreate",
+    "File",
+    "FileOrCreate",
+    "Socket",
+];
+
+/// Checks every volume. `names` are the pod's containers.
+pub fn volumes(
+    volumes: &Option<Vec<core::Volume>>,
+    names: &[&str],
+    at: &Path,
+    findings: &mut Findings,
+) {
+    let mut seen = BTreeSet::new();
+    for (at, volume) in each(volumes, at) {
+        name(findings, &at.field("name"), &volume.name, grammar::label);
+        if !volume.name.is_empty() && !seen.insert(volume.name.as_str()) {
+            findings.duplicate(at.field("name"), volume.name.as_str());
+        }
+        let fields = serde_json::to_value(volume).unwrap_or_default();
+        let sources = fields
+            .as_object()
+            .into_iter()
+            .flat_map(|fields| fields.keys());
+        for source in sources.filter(|field| *field != "name").skip(1) {
+            findings.forbidden(at.field(source), "may not specify more than 1 volume type");
+        }
+        source(volume, names, &at, findings);
+    }
+}
+
+fn source(volume: &core::Volume, names: &[&str], at: &Path, findings: &mut Findings) {
+    if let Some(source) = &volume.empty_dir {
+        empty_dir(source, &at.field("emptyDir"), findings);
+    }
+    if let Some(source) = &volume.host_path {
+        let at = at.field("hostPath");
+        name(
+            findings,
+            &at.field("path"),
+            &source.path,
+            grammar::without_backsteps,
+        );
+        one_of(
+            findings,
+            &at.field("type"),
+            source.type_.as_deref(),
+            &HOST_PATH_TYPES,
+        );
+    }
+    if let Some(source) = &volume.config_map {
+        let at = at.field("configMap");
+        name(
+            findings,
+            &at.field("name"),
+            &source.name,
+            grammar::subdomain,
+        );
+        mode(source.default_mode, &at.field("defaultMode"), findings);
+        items(&source.items, &at, &mut BTreeSet::new(), findings);
+    }
+    if let Some(source) = &volume.secret {
+        let at = at.field("secret");
+        let secret = source.secret_name.as_deref().unwrap_or_default();
+        name(
+            findings,
+            &at.field("secretName"),
+            secret,
+            grammar::subdomain,
+        );
+        mode(source.default_mode, &at.field("defaultMode"), findings);
+        items(&source.items, &at, &mut BTreeSet::new(), findings);
+    }
+    if let Some(source) = &volume.downward_api {
+        let at = at.field("downwardAPI");
+        mode(source.default_mode, &at.field("defaultMode"), findings);
+        downward(&source.items, names, &at, &mut BTreeSet::new(), findings);
+    }
+    if let Some(source) = &volume.projected {
+        projected(source, names, &at.field("projected"), findings);
+    }
+    if let Some(source) = &volume.persistent_volume_claim {
+        let at = at.field("persistentVolumeClaim").field("claimName");
+        name(findings, &at, &source.claim_name, grammar::subdomain);
+    }
+    if let Some(source) = &volume.image {
+        let at = at.field("image");
+        let pull = source.pull_policy.as_deref();
+        one_of(
+            findings,
+            &at.field("pullPolicy"),
+            pull,
+            &["Always", "IfNotPresent", "Never"],
+        );
+        if source.reference.as_deref().unwrap_or_default().is_empty() {
+            required(findings, &at.field("reference"), "");
+        }
+    }
+}
+
+fn empty_dir(source: &core::EmptyDirVolumeSource, at: &Path, findings: &mut Findings) {
+    if let Some(limit) = &source.size_limit {
+        check::amount(findings, &at.field("sizeLimit"), limit);
+    }
+    let medium = source.medium.as_deref().unwrap_or_default();
+    let huge = medium
+        .strip_prefix("HugePages-")
+        .is_some_and(|size| page_size(&format!("hugepages-{size}")).is_some());
+    if !huge {
+        let supported = ["", "HugePages", "HugePages-<size>", "Memory"];
+        one_of(findings, &at.field("medium"), Some(medium), &supported);
+    }
+    number(
+        findings,
+        &at.field("mode"),
+        source.mode.map(i64::from),
+        |mode| match mode {
+            0..=0o7777 => Ok(()),
+            _ => Err("must be a number between 0 and 07777 (octal), both inclusive"),
+        },
+    );
+}
+
+fn mode(mode: Option<i32>, at: &Path, findings: &mut Findings) {
+    number(findings, at, mode.map(i64::from), grammar::mode);
+}
+
+/// Paths of files that a volume has been told to have.
+type Taken = BTreeSet<String>;
+
+fn file(path: &str, taken: &mut Taken, at: &Path, findings: &mut Findings) {
+    name(findings, at, path, grammar::volume_file);
+    let elements: Vec<&str> = path
+        .split('/')
+        .filter(|element| !matches!(*element, "" | "."))
+        .collect();
+    if !path.is_empty() && !taken.insert(elements.join("/")) {
+        findings.invalid(at, quoted(path), "conflicting duplicate paths");
+    }
+}
+
+fn items(
+    items: &Option<Vec<core::KeyToPath>>,
+    at: &Path,
+    taken: &mut Taken,
+    findings: &mut Findings,
+) {
+    for (at, item) in each(items, &at.field("items")) {
+        name(findings, &at.field("key"), &item.key, grammar::config_key);
+        file(&item.path, taken, &at.field("path"), findings);
+        mode(item.mode, &at.field("mode"), findings);
+    }
+}
+
+fn downward(
+    files: &Option<Vec<core::DownwardAPIVolumeFile>>,
+    names: &[&str],
+    at: &Path,
+    taken: &mut Taken,
+    findings: &mut Findings,
+) {
+    for (at, item) in each(files, &at.field("items")) {
+        file(&item.path, taken, &at.field("path"), findings);
+        match (&item.field_ref, &item.resource_field_ref) {
+            (Some(reference), None) => {
+                env::field_ref(reference, Place::Volume, &at.field("fieldRef"), findings)
+            }
+            (None, Some(reference)) => {
+                env::resource_ref(
+                    reference,
+                    Place::Volume,
+                    names,
+                    &at.field("resourceFieldRef"),
+                    findings,
+                );
+            }
+            (None, None) => required(
+                findings,
+                &at,
+                "one of fieldRef and resourceFieldRef is required",
+            ),
+            (Some(_), Some(_)) => {
+                let detail = "fieldRef and resourceFieldRef can not be specified simultaneously";
+                findings.invalid(&at, quoted("resource"), detail);
+            }
+        }
+        mode(item.mode, &at.field("mode"), findings);
+    }
+}
+
+fn projected(
+    source: &core::ProjectedVolumeSource,
+    names: &[&str],
+    at: &Path,
+    findings: &mut Findings,
+) {
+    mode(source.default_mode, &at.field("defaultMode"), findings);
+    let mut taken = Taken::new();
+    for (at, part) in each(&source.sources, &at.field("sources")) {
+        let fields = serde_json::to_value(part).unwrap_or_default();
+        let kinds: Vec<&String> = fields
+            .as_object()
+            .into_iter()
+            .flat_map(|fields| fields.keys())
+            .collect();
+        if kinds.is_empty() {
+            required(findings, &at, "must specify a source type");
+        }
+        for kind in kinds.iter().skip(1) {
+            findings.forbidden(
+                at.field(kind),
+                "may not specify more than 1 volume type per source",
+            );
+        }
+        if let Some(part) = &part.config_map {
+            let at = at.field("configMap");
+            name(findings, &at.field("name"), &part.name, grammar::subdomain);
+            items(&part.items, &at, &mut taken, findings);
+        }
+        if let Some(part) = &part.secret {
+            let at = at.field("secret");
+            name(findings, &at.field("name"), &part.name, grammar::subdomain);
+            items(&part.items, &at, &mut taken, findings);
+        }
+        if let Some(part) = &part.downward_api {
+            downward(
+                &part.items,
+                names,
+                &at.field("downwardAPI"),
+                &mut taken,
+                findings,
+            );
+        }
+        if let Some(part) = &part.service_account_token {
+            let at = at.field("serviceAccountToken");
+            file(&part.path, &mut taken, &at.field("path"), findings);
+        }
+    }
+}
