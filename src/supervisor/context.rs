@@ -28,13 +28,13 @@ pub(super) struct Context {
 impl Context {
     pub fn new(dir: PodDir, plan: Plan, keeper: OwnedFd) -> Result<Context, SupervisorError> {
         let driver = Driver::new(plan.runtime.clone(), dir.file("runtime"));
-        let wanted = bundle::pod_cgroup(&plan.pod);
+        let wanted = bundle::pod_cgroup(&plan.pod, &plan.host.cgroups);
         let layout = Layout::detect().map_err(SupervisorError::Cgroup)?;
         let cgroup = PodCgroup::at(layout, &wanted.path).map_err(SupervisorError::Cgroup)?;
         let cgroup_values = PodCgroupValues {
             cpu_shares: Some(wanted.cpu_shares),
-            cpu_quota: wanted.cpu_quota,
-            memory_limit: wanted.memory_limit,
+            cpu_quota: wanted.cpu_quota_us,
+            memory_limit: wanted.memory_limit_bytes,
             pids_limit: None,
         };
         Ok(Context { dir, plan, driver, cgroup, cgroup_values, keeper })

@@ -62,9 +62,9 @@ impl World {
     fn create(&mut self, op: OpId, instance: InstanceId, kind: InstanceKind) {
         let (context, hands, exits_before) = (Arc::clone(&self.context), self.hands.clone(), self.exits_read);
         self.creates_in_flight += 1;
-        self.run(op, async move {
-            let created = instance::create(&context, &hands, &instance, &kind, exits_before).await?;
-            Ok(Change::Created(instance, kind, created))
+        self.tasks.spawn(async move {
+            let created = instance::create(&context, &hands, &instance, &kind, exits_before).await;
+            Completion::Created(op, created.map(|created| Change::Created(instance, kind, created)))
         });
     }
 

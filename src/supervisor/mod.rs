@@ -10,9 +10,25 @@
 //! One task owns the machine; operations are tasks of one `JoinSet`, each ends in one `Input::Done`. Recovery is the normal path:
 //! a supervisor reads the snapshot, looks at the world, and goes on.
 
+mod context;
+mod effects;
+mod exits;
 mod handle;
+mod hands;
+mod instance;
 mod keeper;
 mod link;
+mod plan;
+mod recover;
+mod run;
+mod sandbox;
+mod snapshot;
+mod world;
 
+pub use effects::IMAGE_VERB;
 pub use handle::Handle;
+pub use hands::{Hands, Process};
 pub use keeper::{KEEPER_VERB, KeeperError, SUPERVISOR_VERB, keep};
+pub use plan::{Network, Plan};
+pub use run::{SupervisorError, supervise};
+pub use snapshot::{FORMAT, PodRecord, Snapshot, list_pods, read_pod};

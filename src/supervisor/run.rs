@@ -1,6 +1,6 @@
 //! The loop itself.
 
-use crate::base::{InstanceId, Mono, Signal};
+use crate::base::{InstanceId, Mono};
 use crate::pod::{Input, Machine, Request, RequestId, Settings};
 use crate::runtime::CgroupError;
 use crate::store::{PodDir, read_json};
@@ -15,7 +15,6 @@ use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::net::UnixListener;
@@ -183,15 +182,14 @@ impl Loop {
     fn complete(&mut self, completion: Completion) {
         match completion {
             Completion::Done(op, result) => {
-                let created = matches!(result, Ok(crate::supervisor::world::Change::Created(..)));
                 let outcome = self.world.absorb(result);
-                if self.machine.is_create(op) {
-                    self.world.creates_in_flight = self.world.creates_in_flight.saturating_sub(1);
-                }
                 self.step(Input::Done { op, outcome });
-                if created {
-                    self.world.claim_early_exits();
-                }
+            }
+            Completion::Created(op, result) => {
+                let outcome = self.world.absorb(result);
+                self.step(Input::Done { op, outcome });
+                self.world.creates_in_flight -= 1;
+                self.world.claim_early_exits();
             }
             Completion::Ended { instance, exit, oom_killed, message } => {
                 self.step(Input::Exited { instance, exit, oom_killed, message });
@@ -226,6 +224,3 @@ async fn sleep_until(deadline: Option<Mono>) {
         Some(deadline) => tokio::time::sleep(deadline.since(sys::now().mono)).await,
     }
 }
-
-#[allow(dead_code)]
-fn unused(_: Arc<()>, _: Signal) {}

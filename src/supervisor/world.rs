@@ -51,6 +51,8 @@ pub(super) struct Pump {
 pub(super) enum Completion {
     /// An operation of the machine, and what it changed in the world.
     Done(OpId, Result<Change, Failure>),
+    /// The same of a create: its process may have ended already.
+    Created(OpId, Result<Change, Failure>),
     /// An instance's output is drained after its end.
     Ended { instance: InstanceId, exit: Exit, oom_killed: bool, message: String },
     /// A process that is not the keeper's child ended: nobody will reap it for us.

@@ -1,0 +1,75 @@
+//! `exec`: a command in a running container. This process becomes the runtime's `exec`, so nothing stands between the caller's
+//! terminal and the command, and the exit code is the command's. No supervisor is asked.
+
+use crate::cli::args::ExecArgs;
+use crate::cli::exit::{Code, Failed, Outcome, cannot};
+use crate::cli::pods;
+use crate::cli::settings::Settings;
+use crate::runtime::{Driver, ExecCall, ExecProcess};
+use std::ffi::OsString;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// Pause between two looks at a command with a time limit.
+const LOOK: Duration = Duration::from_millis(10);
+
+pub(super) fn exec(settings: &Settings, args: &ExecArgs) -> Outcome {
+    let (pod, named) = pods::find_with_container(settings, &args.pod)?;
+    let container = pods::container(&pod, args.container.as_deref().or(named.as_deref()))?;
+    let running = pods::container_view(&pod, &container.name).and_then(|view| view.pid.and(view.instance.as_ref()));
+    let Some(instance) = running else {
+        let message = format!("container `{}` of pod `{}` is not running", container.name, pod.plan.pod.name);
+        return Err(Failed::new(Code::Own, message));
+    };
+    let driver = Driver::new(pod.plan.runtime.clone(), pod.dir.file("runtime"));
+    let process = ExecProcess::Command {
+        args: &args.command,
+        tty: args.tty,
+        env: &args.env,
+        user: args.user.as_deref(),
+        cwd: args.workdir.as_deref(),
+    };
+    let argv = driver.exec_argv(&ExecCall { id: instance, process });
+    let argv = argv.map_err(|e| Failed::new(Code::Own, e))?;
+    let mut command = command(&argv)?;
+    if !args.stdin {
+        command.stdin(Stdio::null());
+    }
+    match args.timeout {
+        None => {
+            let error = command.exec();
+            Err(Failed::new(Code::Own, cannot(format!("run `{}`", argv[0].to_string_lossy()))(error)))
+        }
+        Some(seconds) => with_time_limit(command, Duration::from_secs(seconds)),
+    }
+}
+
+fn command(argv: &[OsString]) -> Result<Command, Failed> {
+    let (program, rest) = argv.split_first().ok_or_else(|| Failed::new(Code::Own, "there is no command line"))?;
+    let mut command = Command::new(program);
+    command.args(rest);
+    Ok(command)
+}
+
+/// Runs it and kills its whole process group when time is up: 124, as timeout(1) says it.
+fn with_time_limit(mut command: Command, limit: Duration) -> Outcome {
+    let fail = |e| Failed::new(Code::Own, cannot("run the command")(e));
+    let mut child = command.process_group(0).spawn().map_err(fail)?;
+    let deadline = crate::cli::follow::now() + limit;
+    loop {
+        if let Some(status) = child.try_wait().map_err(fail)? {
+            let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(255);
+            return Ok(u8::try_from(code).unwrap_or(u8::MAX));
+        }
+        if crate::cli::follow::now() >= deadline {
+            let group = i32::try_from(child.id()).ok().map(nix::unistd::Pid::from_raw);
+            if let Some(group) = group {
+                let _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL);
+            }
+            child.wait().map_err(fail)?;
+            return Ok(124);
+        }
+        std::thread::sleep(LOOK);
+    }
+}

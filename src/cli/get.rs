@@ -1,0 +1,157 @@
+//! `get`: pods as they are, read from their directories; no process is asked.
+
+use crate::cli::args::GetArgs;
+use crate::cli::exit::{Code, DONE, Failed, Outcome};
+use crate::cli::pods::{self, Selector};
+use crate::cli::settings::Settings;
+use crate::cli::{jsonpath, table};
+use crate::manifest::qos;
+use crate::pod;
+use crate::supervisor::PodRecord;
+use crate::sys;
+use serde_json::{Value, json};
+use std::io::Write;
+use std::time::Duration;
+
+/// How often `--watch` looks: often enough for a person, cheap enough for hundreds of pods.
+const WATCH: Duration = Duration::from_millis(200);
+
+pub(super) fn get(settings: &Settings, args: &GetArgs) -> Outcome {
+    let format = Format::parse(args)?;
+    let mut last = Vec::new();
+    loop {
+        let pods = chosen(settings, args)?;
+        let text = render(&pods, args, &format)?;
+        if text != last {
+            let mut out = std::io::stdout().lock();
+            out.write_all(&text)?;
+            out.flush()?;
+            last = text;
+        }
+        if !args.watch {
+            return DONE;
+        }
+        std::thread::sleep(WATCH);
+    }
+}
+
+/// How pods are shown.
+enum Format {
+    Table { wide: bool },
+    Json,
+    JsonLines,
+    Yaml,
+    Name,
+    Uid,
+    JsonPath(String),
+}
+
+impl Format {
+    fn parse(args: &GetArgs) -> Result<Format, Failed> {
+        if args.quiet {
+            return Ok(Format::Uid);
+        }
+        Ok(match args.output.as_str() {
+            "table" => Format::Table { wide: false },
+            "wide" => Format::Table { wide: true },
+            "json" => Format::Json,
+            "jsonl" => Format::JsonLines,
+            "yaml" => Format::Yaml,
+            "name" => Format::Name,
+            other => match other.strip_prefix("jsonpath=") {
+                Some(path) => Format::JsonPath(path.to_owned()),
+                None => {
+                    let message = format!("unknown output format `{other}`");
+                    return Err(Failed::new(Code::Usage, message).hint("one of table, wide, json, yaml, name, jsonl, jsonpath=…"));
+                }
+            },
+        })
+    }
+}
+
+fn chosen(settings: &Settings, args: &GetArgs) -> Result<Vec<PodRecord>, Failed> {
+    if args.pods.is_empty() {
+        let selector = args.selector.as_deref().map(Selector::parse);
+        return Ok(pods::all(settings, args.all_namespaces, selector.as_ref()));
+    }
+    args.pods.iter().map(|name| pods::find(settings, name)).collect()
+}
+
+fn render(pods: &[PodRecord], args: &GetArgs, format: &Format) -> Result<Vec<u8>, Failed> {
+    let mut out = Vec::new();
+    let value = || match pods {
+        [one] if args.pods.len() == 1 => object(one),
+        many => json!({ "apiVersion": "v1", "kind": "List", "metadata": {}, "items": many.iter().map(object).collect::<Vec<_>>() }),
+    };
+    match format {
+        Format::Table { wide } => {
+            let rows: Vec<_> = pods.iter().map(|pod| row(pod, args.all_namespaces, *wide)).collect();
+            if rows.is_empty() {
+                eprintln!("no pods found");
+            } else {
+                let heading = heading(args.all_namespaces, *wide);
+                table::write(&mut out, (!args.no_headers).then_some(&heading), &rows)?;
+            }
+        }
+        Format::Json => writeln!(out, "{:#}", value())?,
+        Format::JsonLines => pods.iter().try_for_each(|pod| writeln!(out, "{}", object(pod)))?,
+        Format::Yaml => out.extend_from_slice(serde_saphyr::to_string(&value())?.as_bytes()),
+        Format::Name => pods.iter().try_for_each(|pod| writeln!(out, "{}", pods::shown(pod)))?,
+        Format::Uid => pods.iter().try_for_each(|pod| writeln!(out, "{}", pod.plan.pod.uid))?,
+        Format::JsonPath(path) => {
+            let text = jsonpath::print(path, &value()).map_err(|e| Failed::new(Code::Usage, e))?;
+            writeln!(out, "{text}")?;
+        }
+    }
+    Ok(out)
+}
+
+/// The pod as a `core/v1` object with its status.
+pub(super) fn object(pod: &PodRecord) -> Value {
+    let mut object = pod.plan.pod.object.clone();
+    if let Some(view) = pods::view(pod) {
+        if let Some((at, grace)) = view.deletion {
+            object["metadata"]["deletionTimestamp"] = at.rfc3339().into();
+            object["metadata"]["deletionGracePeriodSeconds"] = grace.into();
+        }
+        object["metadata"]["creationTimestamp"] = view.started_at.rfc3339().into();
+        let qos = qos::qos_class(&pod.plan.pod).to_string();
+        object["status"] = pod::status_json(&pod.plan.pod, view, &pod.plan.host.ips, &qos);
+    } else {
+        object["status"] = json!({ "phase": "Pending" });
+    }
+    object
+}
+
+fn heading(namespaces: bool, wide: bool) -> Vec<&'static str> {
+    let mut heading = if namespaces { vec!["NAMESPACE"] } else { Vec::new() };
+    heading.extend(["NAME", "READY", "STATUS", "RESTARTS", "AGE"]);
+    if wide {
+        heading.extend(["IP", "UID", "RUNTIME"]);
+    }
+    heading
+}
+
+fn row(pod: &PodRecord, namespaces: bool, wide: bool) -> Vec<String> {
+    let spec = &pod.plan.pod;
+    let mut row = if namespaces { vec![spec.namespace.clone()] } else { Vec::new() };
+    row.push(spec.name.clone());
+    let view = pods::view(pod);
+    match view {
+        Some(view) => {
+            let age = sys::now().wall.0.saturating_sub(view.started_at.0);
+            row.extend([
+                pod::ready_column(view),
+                pod::status_column(view),
+                pod::restarts(view).to_string(),
+                table::age(Duration::from_millis(age)),
+            ]);
+        }
+        None => row.extend([format!("0/{}", spec.containers.len()), "Pending".into(), "0".into(), "0s".into()]),
+    }
+    if wide {
+        let ip = view.and_then(|v| v.pod_ips.first()).map_or("<none>", String::as_str);
+        row.extend([ip.to_owned(), spec.uid.to_string(), pod.plan.runtime.name()]);
+    }
+    row
+}

@@ -1,0 +1,70 @@
+//! From a plan to a running pod: its directory, its name, its keeper.
+
+use crate::api;
+use crate::cli::exit::{Code, Failed, cannot};
+use crate::store::{Dirs, NameTaken, PodDir, claim_name, release_name, write_json};
+use crate::supervisor::{KEEPER_VERB, Plan};
+use crate::sys;
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::process::{Command, Stdio};
+
+/// Makes the pod exist and starts its keeper. When this fails, nothing is left.
+pub(super) fn spawn(plan: &Plan) -> Result<PodDir, Failed> {
+    let (dirs, pod) = (&plan.dirs, &plan.pod);
+    let dir = dirs.pod(&pod.uid);
+    claim_name(dirs, &pod.namespace, &pod.name, &pod.uid).map_err(|e| match &e {
+        NameTaken::By { uid, .. } => {
+            let hint = format!("delete it with `podshim delete {}` or run with --replace (it has UID {uid})", pod.name);
+            Failed::new(Code::Conflict, e).hint(hint)
+        }
+        NameTaken::Io { .. } => Failed::from(e),
+    })?;
+    let start = || -> io::Result<()> {
+        sys::create_dirs(&dirs.state.join("pods"), 0o700)?;
+        // Not recursive: a UID that exists belongs to another pod.
+        std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700).create(&dir.state)?;
+        sys::create_dirs(&dir.data, 0o700)?;
+        write_json(&dir.file("plan.json"), plan)?;
+        start_keeper(&dir)
+    };
+    if let Err(error) = start() {
+        let conflict = error.kind() == io::ErrorKind::AlreadyExists;
+        if !conflict {
+            let _ = remove_files(dirs, &dir);
+        }
+        let _ = release_name(dirs, &pod.namespace, &pod.name, &pod.uid);
+        let code = if conflict { Code::Conflict } else { Code::Failed };
+        return Err(Failed::new(code, cannot(format!("start pod `{}`", pod.name))(error)));
+    }
+    Ok(dir)
+}
+
+/// Starts a keeper on a pod's directory. It gets the listening socket, so that whoever connects from now on is served.
+pub(super) fn start_keeper(dir: &PodDir) -> io::Result<()> {
+    let listener = OwnedFd::from(api::listen(dir)?);
+    let log = File::options().append(true).create(true).mode(0o600).open(dir.file("supervisor.log"))?;
+    let mut command = Command::new("/proc/self/exe");
+    command.args([KEEPER_VERB.as_ref(), dir.state.as_os_str(), dir.data.as_os_str()]);
+    command.stdin(Stdio::from(listener)).stdout(log.try_clone()?).stderr(log);
+    // Nothing of the caller's surroundings belongs to the pod; the runtime is looked up by its full path.
+    command.current_dir("/").env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    command.spawn().map(|_| ())
+}
+
+/// Removes the directories of a pod that is not running.
+pub(super) fn remove_files(dirs: &Dirs, dir: &PodDir) -> io::Result<()> {
+    for path in [&dir.data, &dir.state] {
+        match std::fs::remove_dir_all(path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+    }
+    // Parents stay for the next pod, unless this was the last.
+    for parent in [dirs.data.join("pods"), dirs.state.join("pods")] {
+        let _ = std::fs::remove_dir(parent);
+    }
+    Ok(())
+}

@@ -1,0 +1,63 @@
+//! `stop`: end a pod with its grace; its status and logs stay until it is deleted.
+
+use crate::api::Client;
+use crate::cli::args::StopArgs;
+use crate::cli::exit::{Code, Failed, Outcome};
+use crate::cli::follow;
+use crate::cli::pods;
+use crate::cli::report;
+use crate::cli::settings::Settings;
+use crate::pod::Request;
+use crate::supervisor::PodRecord;
+
+pub(super) fn stop(settings: &Settings, args: &StopArgs) -> Outcome {
+    let request = Request::Stop { grace_seconds: args.grace_period, force: false };
+    each(settings, &args.pods, |pod| {
+        ask(pod, &request)?;
+        follow::until(pod, None, |view| view.settled)?;
+        println!("{} stopped", pods::shown(pod));
+        Ok(())
+    })
+}
+
+/// Does something with each pod; what fails is reported and the rest goes on.
+pub(super) fn each(
+    settings: &Settings,
+    names: &[String],
+    mut act: impl FnMut(&PodRecord) -> Result<(), Failed>,
+) -> Outcome {
+    let (mut done, mut failed) = (0, None);
+    for name in names {
+        match pods::find(settings, name).and_then(|pod| act(&pod)) {
+            Ok(()) => done += 1,
+            Err(error) if names.len() == 1 => return Err(error),
+            Err(error) => {
+                report::print(&error, false);
+                failed = Some(error.code);
+            }
+        }
+    }
+    Ok(match failed {
+        None => Code::Done as u8,
+        Some(_) if done > 0 => Code::Partly as u8,
+        Some(code) => code as u8,
+    })
+}
+
+/// Asks the machine of a pod for something; a pod that has ended needs no stop.
+pub(super) fn ask(pod: &PodRecord, request: &Request) -> Result<(), Failed> {
+    let is_stop = matches!(request, Request::Stop { .. });
+    if follow::has_ended(pod) {
+        if is_stop {
+            return Ok(());
+        }
+        return Err(Failed::new(Code::Failed, format!("pod `{}` has ended", pod.plan.pod.name)));
+    }
+    follow::ensure_supervised(pod)?;
+    let result = Client::connect(&pod.dir).and_then(|mut client| client.request(request.clone()));
+    match result {
+        // It ended while we were asking.
+        Err(_) if is_stop && follow::has_ended(&follow::reread(pod)?) => Ok(()),
+        other => other.map_err(follow::refused),
+    }
+}
