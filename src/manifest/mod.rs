@@ -7,7 +7,6 @@
 
 mod decode;
 mod documents;
-mod duplicates;
 mod finding;
 #[allow(dead_code)]
 mod grammar;
