@@ -6,7 +6,11 @@
 use crate::manifest::node::{Entry, Node, Place, Value};
 use crate::manifest::{Finding, FindingKind, Findings, Strictness};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{DuplicateKeyPolicy, Error, MessageFormatter, Options, Spanned};
+use serde_saphyr::budget::BudgetBreach;
+use serde_saphyr::granit_parser::ErrorKind;
+use serde_saphyr::{
+    DuplicateKeyPolicy, Error, ExternalMessageSource, MessageFormatter, Options, Spanned,
+};
 use std::collections::HashMap;
 use std::fmt::{self, Write};
 use std::sync::Arc;
@@ -21,6 +25,8 @@ const MAX_DEPTH: usize = 32;
 const MAX_NODES: usize = 100_000;
 /// Uses of an anchor in one document.
 const MAX_ALIASES: usize = 10_000;
+/// Values below anchors, and values put in place of their uses, in one document.
+const MAX_ANCHORED: usize = 20_000;
 /// `<<` keys in one document: merging costs more than reading.
 const MAX_MERGE_KEYS: usize = 1000;
 /// Duplicate keys of one document that are told; who has more is not helped by more.
@@ -94,7 +100,9 @@ fn document(
     let mut duplicate = None;
     let mut read = read(text, DuplicateKeyPolicy::Error);
     // The parser stops at the first duplicate key. Told to let the last one win, it hands most of them to us.
-    if let Err(Error::DuplicateMappingKey { key, location }) = &read {
+    if let Err(error) = &read
+        && let Error::DuplicateMappingKey { key, location } = root(error)
+    {
         let place = place(start, location.line(), location.column());
         duplicate = Some((key.clone().unwrap_or_default(), place));
         read = self::read(text, DuplicateKeyPolicy::LastWins);
@@ -134,17 +142,53 @@ fn document(
 /// Where and why a document cannot be read.
 type Refusal = (Place, String);
 
-/// The parser's message without control characters, and its place.
+/// The error without the aliases it was met through.
+fn root(mut error: &Error) -> &Error {
+    while let Error::AliasError { error: inner, .. } = error {
+        error = inner;
+    }
+    error
+}
+
+/// Why the parser stopped, without control characters, and where.
 fn refusal(start: &Place, error: &Error) -> Refusal {
-    let error = error.without_snippet();
-    let text = serde_saphyr::DefaultMessageFormatter.format_message(error);
+    let reason = match root(error) {
+        Error::Budget { breach, .. } => exceeded(breach).to_owned(),
+        Error::ExternalMessage { source, .. } if is_too_deep(source) => TOO_DEEP.to_owned(),
+        Error::AliasReplayLimitExceeded { .. } => TOO_MANY_ALIASES.to_owned(),
+        other => {
+            let text = serde_saphyr::DefaultMessageFormatter.format_message(other);
+            text.escape_debug().to_string()
+        }
+    };
     let place = error
         .location()
         .map_or_else(|| start.clone(), |at| place(start, at.line(), at.column()));
-    (
-        place,
-        format!("cannot read the document: {}", text.escape_debug()),
-    )
+    (place, format!("cannot read the document: {reason}"))
+}
+
+const TOO_DEEP: &str = "it is nested too deeply";
+const TOO_MANY_ALIASES: &str = "it has too many aliases";
+
+/// Brackets are counted by the scanner, which runs ahead of the budget.
+fn is_too_deep(source: &ExternalMessageSource) -> bool {
+    matches!(source, ExternalMessageSource::Parser(error) if *error.kind() == ErrorKind::RecursionLimitExceeded)
+}
+
+/// Which limit was exceeded, in a user's words.
+fn exceeded(breach: &BudgetBreach) -> &'static str {
+    match breach {
+        BudgetBreach::Depth { .. } => TOO_DEEP,
+        BudgetBreach::Nodes { .. } | BudgetBreach::Events { .. } => "it holds too many values",
+        BudgetBreach::ScalarBytes { .. } => "it holds too much text",
+        BudgetBreach::MergeKeys { .. } => "it has too many merge keys",
+        BudgetBreach::Aliases { .. }
+        | BudgetBreach::Anchors { .. }
+        | BudgetBreach::AliasAnchorRatio { .. }
+        | BudgetBreach::RecordedAnchorEvents { .. }
+        | BudgetBreach::RecordedAnchorBytes { .. } => TOO_MANY_ALIASES,
+        _ => "it is too large",
+    }
 }
 
 fn read(text: &str, duplicate_keys: DuplicateKeyPolicy) -> Result<Vec<Spanned<Raw>>, Error> {
@@ -159,12 +203,13 @@ fn options(duplicate_keys: DuplicateKeyPolicy) -> Options {
             flow_nesting_limit: MAX_DEPTH,
             max_nodes: MAX_NODES,
             max_events: 4 * MAX_NODES,
-            max_recorded_anchor_events: 4 * MAX_NODES,
+            max_recorded_anchor_events: MAX_ANCHORED,
             max_aliases: MAX_ALIASES,
             max_merge_keys: MAX_MERGE_KEYS,
             max_total_scalar_bytes: MAX_TEXT_BYTES,
             max_recorded_anchor_bytes: MAX_TEXT_BYTES,
         },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_ANCHORED },
         duplicate_keys: duplicate_keys,
         // Without it `0644` silently reads as 644.
         legacy_octal_numbers: true,
