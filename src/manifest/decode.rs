@@ -132,7 +132,7 @@ impl State {
 fn nearest<'f>(key: &str, fields: &[&'f str]) -> Option<&'f str> {
     let edits = |field: &&&str| edits(&key.to_lowercase(), &field.to_lowercase());
     let field = fields.iter().min_by_key(edits)?;
-    let close = edits(&field) <= MAX_EDITS.min(key.chars().count() / 3);
+    let close = edits(&field) <= MAX_EDITS.min(key.chars().count() / 2);
     close.then_some(field)
 }
 
@@ -481,5 +481,201 @@ impl<'de> Deserializer<'de> for FromNode<'_> {
 
     serde::forward_to_deserialize_any! {
         i128 u128 bytes byte_buf unit unit_struct tuple tuple_struct enum
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::{Strictness, parse};
+    use k8s_openapi::api::core::v1::{Container, Pod};
+    use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+    fn decoded<T: DeserializeOwned>(text: &str) -> (Option<T>, Findings) {
+        let mut findings = Findings::new();
+        let nodes = parse("f", text, Strictness::Strict, &mut findings);
+        let object = decode(&nodes[0], "", &mut findings);
+        findings.sort();
+        (object, findings)
+    }
+
+    /// The findings of a container with these fields, without their locations.
+    fn told(fields: &str) -> Vec<String> {
+        let (_, findings) = decoded::<Container>(&format!("{{name: c, {fields}}}"));
+        findings.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_strict_errors_are_told_together_each_at_its_place() {
+        let (pod, findings) = decoded::<Pod>(
+            "apiVersion: v1
+kind: Pod
+spec:
+  containers:
+  - name: c
+    image: b
+    imagePullPolcy: Always
+    env:
+    - {name: A, value: yes}
+    - {name: B, value: \"yes\"}
+    ports:
+    - containerPort: \"80\"
+    env:
+    - {name: A, value: yes}
+    - {name: B, value: \"yes\"}
+",
+        );
+        assert_eq!(
+            findings.to_string(),
+            "f:7:5: unknown field \"spec.containers[0].imagePullPolcy\"
+f:12:22: spec.containers[0].ports[0].containerPort: Invalid value: \"80\": must be an integer, got string (remove the quotes)
+f:13:5: duplicate field \"spec.containers[0].env\"
+f:14:24: spec.containers[0].env[0].value: Invalid value: true: must be a string, got boolean (quote it)"
+        );
+        let hint = findings
+            .iter()
+            .next()
+            .and_then(|finding| finding.hint.as_deref());
+        assert_eq!(hint, Some("did you mean \"imagePullPolicy\"?"));
+        let container = &pod.expect("a pod").spec.expect("a spec").containers[0];
+        assert_eq!(container.image.as_deref(), Some("b"));
+        let env = container.env.as_ref().expect("env");
+        assert_eq!(env[0].value, None, "a wrong value is left out");
+        assert_eq!(env[1].value.as_deref(), Some("yes"));
+    }
+
+    #[test]
+    fn a_mode_means_the_same_in_each_way_to_write_it() {
+        for (text, want) in [
+            ("0400", 256),
+            ("256", 256),
+            ("0o400", 256),
+            ("0x100", 256),
+            ("0999", 999),
+            ("512", 512),
+        ] {
+            let text =
+                format!("spec: {{volumes: [{{name: v, configMap: {{defaultMode: {text}}}}}]}}");
+            let (pod, findings) = decoded::<Pod>(&text);
+            assert_eq!(findings.to_string(), "");
+            let volumes = pod.and_then(|pod| pod.spec?.volumes).expect("volumes");
+            let mode = volumes[0]
+                .config_map
+                .as_ref()
+                .and_then(|map| map.default_mode);
+            assert_eq!(mode, Some(want), "{text}");
+        }
+    }
+
+    #[test]
+    fn types_are_those_of_the_api() {
+        assert_eq!(
+            told("args: [a, 1, null]"),
+            ["args[1]: Invalid value: 1: must be a string, got integer (quote it)"]
+        );
+        assert_eq!(
+            told("args: a"),
+            ["args: Invalid value: \"a\": must be a list, got string"]
+        );
+        assert_eq!(
+            told("env: {a: b}"),
+            ["env: Invalid value: {\"a\":\"b\"}: must be a list, got mapping"]
+        );
+        assert_eq!(
+            told("env: [a]"),
+            ["env[0]: Invalid value: \"a\": must be a mapping, got string"]
+        );
+        assert_eq!(
+            told("tty: 'true'"),
+            ["tty: Invalid value: \"true\": must be a boolean, got string"]
+        );
+        assert_eq!(
+            told("ports: [{containerPort: 80.5}]"),
+            ["ports[0].containerPort: Invalid value: 80.5: must be an integer, got number"]
+        );
+        assert_eq!(
+            told("ports: [{containerPort: 80000000000}]"),
+            [
+                "ports[0].containerPort: Invalid value: 80000000000: must be between -2147483648 and 2147483647, inclusive"
+            ]
+        );
+        assert_eq!(
+            told("ports: [{containerPort: 8080.0, hostPort: 1e3}]"),
+            [""; 0]
+        );
+        assert_eq!(told("args: ~, env: null, workingDir: , tty: ~"), [""; 0]);
+    }
+
+    #[test]
+    fn quantities_and_ports_take_numbers_and_strings() {
+        let text = "{name: c, resources: {limits: {cpu: 0.5, memory: 1e3, a/b: 1, c/d: 64Mi}},
+            livenessProbe: {httpGet: {port: 80}}, readinessProbe: {httpGet: {port: '80'}}}";
+        let (container, findings) = decoded::<Container>(text);
+        assert_eq!(findings.to_string(), "");
+        let container = container.expect("a container");
+        let limits = container
+            .resources
+            .and_then(|resources| resources.limits)
+            .expect("limits");
+        let limits: Vec<_> = limits
+            .values()
+            .map(|quantity| quantity.0.as_str())
+            .collect();
+        assert_eq!(limits, ["1", "64Mi", "0.5", "1000"]);
+        let port = |probe: Option<k8s_openapi::api::core::v1::Probe>| Some(probe?.http_get?.port);
+        assert_eq!(port(container.liveness_probe), Some(IntOrString::Int(80)));
+        assert_eq!(
+            port(container.readiness_probe),
+            Some(IntOrString::String("80".to_owned()))
+        );
+        assert_eq!(
+            told("resources: {limits: {cpu: true}}, livenessProbe: {httpGet: {port: 1.5}}"),
+            [
+                "resources.limits[cpu]: Invalid value: true: must be a quantity: a string or a number",
+                "livenessProbe.httpGet.port: Invalid value: 1.5: must be an integer or a string",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_value_that_only_its_type_can_refuse_does_not_hide_the_others() {
+        let (pod, findings) = decoded::<Pod>(
+            "metadata: {name: p, creationTimestamp: today, deletionTimestamp: 5}\nspec: {hostname: 7}\n",
+        );
+        let paths: Vec<_> = findings
+            .iter()
+            .map(|finding| finding.path.as_str())
+            .collect();
+        let want = [
+            "metadata.creationTimestamp",
+            "metadata.deletionTimestamp",
+            "spec.hostname",
+        ];
+        assert_eq!(paths, want, "{findings}");
+        assert_eq!(pod.and_then(|pod| pod.metadata.name).as_deref(), Some("p"));
+    }
+
+    #[test]
+    fn a_refused_item_keeps_its_index() {
+        let (pod, findings) = decoded::<Pod>("spec: {containers: [web, {name: b}]}");
+        assert_eq!(findings.len(), 1);
+        let containers = pod.and_then(|pod| pod.spec).expect("a spec").containers;
+        let names: Vec<_> = containers
+            .iter()
+            .map(|container| container.name.as_str())
+            .collect();
+        assert_eq!(names, ["", "b"]);
+    }
+
+    #[test]
+    fn a_hint_is_given_only_for_what_is_near() {
+        let fields = &["image", "imagePullPolicy", "env", "envFrom"];
+        assert_eq!(nearest("imagePullpolicy", fields), Some("imagePullPolicy"));
+        assert_eq!(nearest("imgae", fields), Some("image"));
+        assert_eq!(nearest("images", fields), Some("image"));
+        assert_eq!(nearest("ENV", fields), Some("env"));
+        assert_eq!(nearest("foo", fields), None);
+        assert_eq!(nearest("", fields), None);
+        assert_eq!(nearest("ä", fields), None);
     }
 }

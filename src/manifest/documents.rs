@@ -270,3 +270,177 @@ fn describe(node: &Node) -> String {
         None => kind.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sources(texts: &[&str]) -> Vec<Source> {
+        let named = texts.iter().enumerate().map(|(index, text)| Source {
+            name: format!("{index}.yaml"),
+            text: (*text).to_owned(),
+        });
+        named.collect()
+    }
+
+    fn read_as(texts: &[&str], strictness: Strictness) -> (Documents, Findings) {
+        let mut findings = Findings::new();
+        let documents = read(&sources(texts), strictness, &mut findings);
+        findings.sort();
+        (documents, findings)
+    }
+
+    /// The findings of one text.
+    fn told(text: &str) -> String {
+        read_as(&[text], Strictness::Strict).1.to_string()
+    }
+
+    const POD: &str =
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: c}]}\n";
+    const SECRET: &str = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {k: eA==}\nstringData: {k: 'y'}\n";
+    const MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\ndata: {a: b}\n";
+
+    #[test]
+    fn a_list_means_the_same_as_its_documents() {
+        let documents = [POD, SECRET, MAP].join("---\n");
+        let (plain, findings) = read_as(&[&documents], Strictness::Strict);
+        assert_eq!(findings.to_string(), "");
+        let item = |text: &str| format!("- {}\n", text.trim_end().replace('\n', "\n  "));
+        let list = |items: &str| format!("apiVersion: v1\nkind: List\nitems:\n{items}");
+        let nested = list(&(item(POD) + &item(&list(&(item(SECRET) + &item(MAP))))));
+        for text in [list(&(item(POD) + &item(SECRET) + &item(MAP))), nested] {
+            let (listed, findings) = read_as(&[&text], Strictness::Strict);
+            assert_eq!(findings.to_string(), "", "{text}");
+            assert_eq!(listed.objects, plain.objects);
+            assert_eq!(listed.pods[0].pod, plain.pods[0].pod);
+            assert_eq!((listed.pods.len(), listed.objects.len()), (1, 2));
+        }
+        assert_eq!(plain.objects[0].data["k"], b"y");
+    }
+
+    #[test]
+    fn files_are_read_together() {
+        let (documents, findings) = read_as(&[MAP, POD, SECRET], Strictness::Strict);
+        assert_eq!(findings.to_string(), "");
+        assert_eq!((documents.pods.len(), documents.objects.len()), (1, 2));
+        assert_eq!(documents.pods[0].source, "1.yaml");
+    }
+
+    #[test]
+    fn other_kinds_are_skipped_with_one_warning_each() {
+        let text = format!(
+            "{POD}---\napiVersion: x/v1\nkind: Service\nmetadata: {{name: web}}\n---\napiVersion: v1\nkind: Namespace\n"
+        );
+        let (documents, findings) = read_as(&[&text], Strictness::Strict);
+        assert!(!findings.has_errors());
+        assert_eq!(
+            findings.to_string(),
+            "0.yaml:6:1: Service \"web\" is skipped, podshim runs pods\n\
+             0.yaml:10:1: Namespace is skipped, podshim runs pods"
+        );
+        assert_eq!(documents.pods.len(), 1);
+    }
+
+    #[test]
+    fn an_input_without_a_pod_is_an_error() {
+        let none = "Required value: the input must hold at least one Pod";
+        for text in [
+            "",
+            "# only a comment\n---\n---\n",
+            "~",
+            MAP,
+            "apiVersion: v1\nkind: List\n",
+        ] {
+            assert_eq!(told(text), none, "{text}");
+        }
+        assert!(told("apiVersion: v1\nkind: Service\n").ends_with(none));
+    }
+
+    #[test]
+    fn kinds_that_are_not_supported_are_refused_by_name() {
+        let (_, findings) = read_as(
+            &["apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: nightly}\n"],
+            Strictness::Strict,
+        );
+        assert_eq!(
+            findings.to_string(),
+            "0.yaml:2:7: kind: Forbidden: not supported: CronJob \"nightly\""
+        );
+        let hint = findings
+            .iter()
+            .next()
+            .and_then(|finding| finding.hint.clone());
+        assert_eq!(hint.as_deref(), Some("run a Pod from a systemd timer"));
+    }
+
+    #[test]
+    fn kind_and_version_are_needed_and_checked() {
+        let pod = "metadata: {name: p}\nspec: {containers: []}\n";
+        assert_eq!(
+            told(pod).lines().take(2).collect::<Vec<_>>(),
+            [
+                "0.yaml:1:1: apiVersion: Required value",
+                "0.yaml:1:1: kind: Required value"
+            ]
+        );
+        let line = |text: &str| told(text).lines().next().map(str::to_owned);
+        assert_eq!(
+            line("kind: Pod\n").as_deref(),
+            Some("0.yaml:1:1: apiVersion: Required value")
+        );
+        assert_eq!(
+            line("kind: Pod\napiVersion: v2\n").as_deref(),
+            Some("0.yaml:2:13: apiVersion: Unsupported value: \"v2\": supported values: \"v1\"")
+        );
+        assert_eq!(
+            line("kind: 5\napiVersion: v1\n").as_deref(),
+            Some("0.yaml:1:7: kind: Invalid value: 5: must be a string, got integer")
+        );
+        assert_eq!(
+            line("[a]").as_deref(),
+            Some("0.yaml:1:1: a document must be a mapping, got list")
+        );
+    }
+
+    #[test]
+    fn an_object_is_there_once_per_namespace() {
+        let elsewhere = POD.replace("name: p", "name: p, namespace: other");
+        let same = POD.replace("name: p", "name: p, namespace: default");
+        assert_eq!(
+            read_as(&[POD, &elsewhere], Strictness::Strict)
+                .1
+                .to_string(),
+            ""
+        );
+        assert_eq!(
+            read_as(&[POD, &same], Strictness::Strict).1.to_string(),
+            "1.yaml:3:18: metadata.name: Duplicate value: \"p\""
+        );
+        let generated = POD.replace("name: p", "generateName: p-");
+        assert_eq!(
+            read_as(&[&generated, &generated], Strictness::Strict)
+                .1
+                .to_string(),
+            ""
+        );
+    }
+
+    #[test]
+    fn strictness_decides_what_an_unknown_field_is() {
+        let text = POD.replace("name: p", "name: p, restartPolicy: Never");
+        let (_, strict) = read_as(&[&text], Strictness::Strict);
+        assert!(strict.has_errors());
+        let hint = strict
+            .iter()
+            .next()
+            .and_then(|finding| finding.hint.as_deref());
+        assert_eq!(hint, Some("restartPolicy belongs into spec"));
+        let (_, warn) = read_as(&[&text], Strictness::Warn);
+        assert!(!warn.has_errors());
+        assert_eq!(
+            warn.to_string(),
+            "0.yaml:3:21: unknown field \"metadata.restartPolicy\""
+        );
+        assert_eq!(read_as(&[&text], Strictness::Ignore).1.to_string(), "");
+    }
+}

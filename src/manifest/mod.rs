@@ -10,7 +10,6 @@ mod decode;
 mod defaults;
 mod documents;
 pub mod downward;
-mod duplicates;
 mod expand;
 mod finding;
 mod grammar;

@@ -135,3 +135,105 @@ fn decoded(
     }
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::{Strictness, parse};
+
+    fn read_text(kind: ObjectKind, text: &str) -> (Option<ConfigObject>, String) {
+        let mut findings = Findings::new();
+        let nodes = parse("f", text, Strictness::Strict, &mut findings);
+        let object = read(kind, &nodes[0], &mut findings);
+        (object, findings.to_string().replace("f:1:", "@"))
+    }
+
+    /// The findings of an object with these fields.
+    fn told(kind: ObjectKind, fields: &str) -> String {
+        read_text(kind, &format!("{{metadata: {{name: o}}, {fields}}}")).1
+    }
+
+    #[test]
+    fn a_secret_is_decoded_and_string_data_comes_over_data() {
+        let text = "metadata: {name: s, namespace: ns}\ntype: a/b\nimmutable: true\n\
+            data:\n  a: |\n    aG\n    k= \n  b: eA==\n  raw: //79\nstringData: {b: 'y'}\n";
+        let (object, findings) = read_text(ObjectKind::Secret, text);
+        assert_eq!(findings, "");
+        let object = object.expect("a secret");
+        assert_eq!(
+            (object.name.as_str(), object.namespace.as_str()),
+            ("s", "ns")
+        );
+        let values: Vec<&[u8]> = object.data.values().map(Vec::as_slice).collect();
+        assert_eq!(values, [b"hi".as_slice(), b"y", b"\xff\xfe\xfd"]);
+    }
+
+    #[test]
+    fn a_config_map_has_text_and_bytes() {
+        let text =
+            "{metadata: {name: m}, immutable: false, data: {a: é, e: }, binaryData: {b: /w==}}";
+        let (object, findings) = read_text(ObjectKind::ConfigMap, text);
+        assert_eq!(findings, "");
+        let object = object.expect("a config map");
+        assert_eq!(object.namespace, "default");
+        assert_eq!(object.data["a"], "é".as_bytes());
+        assert_eq!(object.data["e"], b"");
+        assert_eq!(object.binary["b"], [0xff]);
+    }
+
+    #[test]
+    fn no_finding_shows_a_value_of_a_secret() {
+        let found = told(
+            ObjectKind::Secret,
+            "data: {a: hunter2!, b: 4711, c: [hunter2]}, stringData: {d: 4711, e: {x: hunter2}}, dta: {f: hunter2}",
+        );
+        assert_eq!(found.lines().count(), 6, "{found}");
+        assert!(
+            !found.contains("hunter2") && !found.contains("4711"),
+            "{found}"
+        );
+        assert!(
+            found.contains("data[a]: Invalid value: (hidden): must be base64"),
+            "{found}"
+        );
+    }
+
+    #[test]
+    fn a_key_of_both_kinds_of_data_is_refused() {
+        assert_eq!(
+            told(ObjectKind::ConfigMap, "data: {k: a}, binaryData: {k: eA==}"),
+            "data[k]: Invalid value: \"k\": duplicate of key present in binaryData"
+        );
+    }
+
+    #[test]
+    fn keys_and_names_follow_the_grammar() {
+        for key in ["'a b'", "..", "..a", ".", "''", "a/b"] {
+            let found = told(ObjectKind::ConfigMap, &format!("data: {{{key}: x}}"));
+            assert_eq!(found.lines().count(), 1, "{key}: {found}");
+        }
+        assert_eq!(told(ObjectKind::ConfigMap, "data: {A_b.c-1: x, .a: z}"), "");
+        let (_, found) = read_text(ObjectKind::Secret, "metadata: {name: A_b, namespace: a.b}");
+        assert_eq!(found.lines().count(), 2, "{found}");
+        let (_, found) = read_text(ObjectKind::Secret, "data: {}");
+        assert_eq!(found, "metadata.name: Required value");
+    }
+
+    #[test]
+    fn the_size_of_an_object_is_bounded() {
+        let value = "x".repeat(1 << 18);
+        let fits = format!("data: {{a: &v {value}, b: *v, c: *v, d: *v}}");
+        assert_eq!(told(ObjectKind::ConfigMap, &fits), "");
+        let more = format!("data: {{a: &v {value}, b: *v, c: *v, d: *v, e: x}}");
+        let found = told(ObjectKind::ConfigMap, &more);
+        assert_eq!(found, "data: Too long: may not be more than 1048576 bytes");
+    }
+
+    #[test]
+    fn what_a_config_map_holds_must_be_text() {
+        assert_eq!(
+            told(ObjectKind::ConfigMap, "data: {port: 80}"),
+            "@36: data[port]: Invalid value: 80: must be a string, got integer (quote it)"
+        );
+    }
+}

@@ -3,22 +3,34 @@
 //! Scalars, merge keys and tags mean what they mean to kubectl (YAML 1.1). Each document is parsed alone, within limits, so a
 //! broken one does not hide the findings of the others.
 
-use crate::manifest::duplicates;
 use crate::manifest::node::{Entry, Node, Place, Value};
 use crate::manifest::{Finding, FindingKind, Findings, Strictness};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{DuplicateKeyPolicy, Error, MessageFormatter, Options, Spanned};
-use std::fmt;
+use serde_saphyr::budget::BudgetBreach;
+use serde_saphyr::granit_parser::ErrorKind;
+use serde_saphyr::{
+    DuplicateKeyPolicy, Error, ExternalMessageSource, MessageFormatter, Options, Spanned,
+};
+use std::collections::HashMap;
+use std::fmt::{self, Write};
 use std::sync::Arc;
 
 /// Bytes of one document. No object of a cluster can be larger than about this.
 const MAX_DOCUMENT_BYTES: usize = 1 << 20;
 /// Documents of one input: more are a mistake, or an attempt to keep us busy.
 const MAX_DOCUMENTS: usize = 1024;
-/// Levels of nesting. The deepest field of a pod is at level 14; it also bounds our own recursion.
-const MAX_DEPTH: usize = 64;
+/// Levels of nesting: about twice those of the deepest field of a pod. It also bounds recursion, the parser's and ours.
+const MAX_DEPTH: usize = 32;
 /// Values of one document after aliases are expanded; an alias bomb reaches it within milliseconds.
 const MAX_NODES: usize = 100_000;
+/// Uses of an anchor in one document.
+const MAX_ALIASES: usize = 10_000;
+/// Values below anchors, and values put in place of their uses, in one document.
+const MAX_ANCHORED: usize = 20_000;
+/// `<<` keys in one document: merging costs more than reading.
+const MAX_MERGE_KEYS: usize = 1000;
+/// Duplicate keys of one document that are told; who has more is not helped by more.
+const MAX_DUPLICATES: usize = 100;
 /// Bytes of text of one document after aliases are expanded.
 const MAX_TEXT_BYTES: usize = 8 << 20;
 
@@ -45,7 +57,8 @@ pub fn parse(file: &str, text: &str, strictness: Strictness, findings: &mut Find
             refuse(&place, FindingKind::TooLong, detail, findings);
             continue;
         }
-        nodes.extend(document(&place, text, strictness, findings));
+        let document = document(&place, text, strictness, findings).into_iter();
+        nodes.extend(document.filter(|node| node.value != Value::Null));
     }
     nodes
 }
@@ -84,24 +97,97 @@ fn document(
     strictness: Strictness,
     findings: &mut Findings,
 ) -> Vec<Node> {
+    let mut duplicate = None;
     let mut read = read(text, DuplicateKeyPolicy::Error);
-    if let Err(Error::DuplicateMappingKey { .. }) = read {
-        duplicates::report(start, text, strictness, findings);
+    // The parser stops at the first duplicate key. Told to let the last one win, it hands most of them to us.
+    if let Err(error) = &read
+        && let Error::DuplicateMappingKey { key, location } = root(error)
+    {
+        let place = place(start, location.line(), location.column());
+        duplicate = Some((key.clone().unwrap_or_default(), place));
         read = self::read(text, DuplicateKeyPolicy::LastWins);
     }
-    match read {
-        Ok(documents) => documents
-            .into_iter()
-            .filter_map(|raw| node(start, raw, findings))
-            .filter(|node| node.value != Value::Null)
-            .collect(),
-        Err(error) => {
-            let place = error
-                .location()
-                .map_or_else(|| start.clone(), |at| place(start, at.line(), at.column()));
-            refuse(&place, FindingKind::Syntax, message(&error), findings);
+    let mut conversion = Conversion {
+        start,
+        path: String::new(),
+        duplicates: Vec::new(),
+    };
+    let result: Result<Vec<Node>, Refusal> =
+        read.map_err(|error| refusal(start, &error))
+            .and_then(|documents| {
+                documents
+                    .into_iter()
+                    .map(|raw| conversion.node(raw))
+                    .collect()
+            });
+    if conversion.duplicates.is_empty() {
+        conversion.duplicates.extend(duplicate);
+    }
+    if let Some(warning) = strictness.warning() {
+        for (path, place) in conversion.duplicates {
+            let finding = findings.push(Finding::new(path, FindingKind::DuplicateField, ""));
+            finding.location = Some(place.location());
+            finding.warning = warning;
+        }
+    }
+    match result {
+        Ok(nodes) => nodes,
+        Err((place, detail)) => {
+            refuse(&place, FindingKind::Syntax, detail, findings);
             Vec::new()
         }
+    }
+}
+
+/// Where and why a document cannot be read.
+type Refusal = (Place, String);
+
+/// The error without the aliases it was met through.
+fn root(mut error: &Error) -> &Error {
+    while let Error::AliasError { error: inner, .. } = error {
+        error = inner;
+    }
+    error
+}
+
+/// Why the parser stopped, without control characters, and where.
+fn refusal(start: &Place, error: &Error) -> Refusal {
+    let reason = match root(error) {
+        Error::Budget { breach, .. } => exceeded(breach).to_owned(),
+        Error::ExternalMessage { source, .. } if is_too_deep(source) => TOO_DEEP.to_owned(),
+        Error::AliasReplayLimitExceeded { .. } => TOO_MANY_ALIASES.to_owned(),
+        other => {
+            let text = serde_saphyr::DefaultMessageFormatter.format_message(other);
+            text.escape_debug().to_string()
+        }
+    };
+    let place = error
+        .location()
+        .map_or_else(|| start.clone(), |at| place(start, at.line(), at.column()));
+    (place, format!("cannot read the document: {reason}"))
+}
+
+const TOO_DEEP: &str = "it is nested too deeply";
+const TOO_MANY_ALIASES: &str = "it has too many aliases";
+
+/// Brackets are counted by the scanner, which runs ahead of the budget.
+fn is_too_deep(source: &ExternalMessageSource) -> bool {
+    matches!(source, ExternalMessageSource::Parser(error) if *error.kind() == ErrorKind::RecursionLimitExceeded)
+}
+
+/// Which limit was exceeded, in a user's words.
+fn exceeded(breach: &BudgetBreach) -> &'static str {
+    match breach {
+        BudgetBreach::Depth { .. } => TOO_DEEP,
+        BudgetBreach::Nodes { .. } | BudgetBreach::Events { .. } => "it holds too many values",
+        BudgetBreach::ScalarBytes { .. } => "it holds too much text",
+        BudgetBreach::MergeKeys { .. } => "it has too many merge keys",
+        BudgetBreach::Aliases { .. }
+        | BudgetBreach::Anchors { .. }
+        | BudgetBreach::AliasAnchorRatio { .. }
+        | BudgetBreach::RecordedAnchorEvents { .. }
+        | BudgetBreach::RecordedAnchorBytes { .. } => TOO_MANY_ALIASES,
+        _ => "it is too large",
     }
 }
 
@@ -117,10 +203,13 @@ fn options(duplicate_keys: DuplicateKeyPolicy) -> Options {
             flow_nesting_limit: MAX_DEPTH,
             max_nodes: MAX_NODES,
             max_events: 4 * MAX_NODES,
-            max_recorded_anchor_events: 4 * MAX_NODES,
+            max_recorded_anchor_events: MAX_ANCHORED,
+            max_aliases: MAX_ALIASES,
+            max_merge_keys: MAX_MERGE_KEYS,
             max_total_scalar_bytes: MAX_TEXT_BYTES,
             max_recorded_anchor_bytes: MAX_TEXT_BYTES,
         },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_ANCHORED },
         duplicate_keys: duplicate_keys,
         // Without it `0644` silently reads as 644.
         legacy_octal_numbers: true,
@@ -129,14 +218,8 @@ fn options(duplicate_keys: DuplicateKeyPolicy) -> Options {
     }
 }
 
-/// The parser's message without location and control characters.
-fn message(error: &Error) -> String {
-    let text = serde_saphyr::DefaultMessageFormatter.format_message(error.without_snippet());
-    format!("cannot read the document: {}", text.escape_debug())
-}
-
 /// A position within the document, from 1, as a place in the input.
-pub(super) fn place(start: &Place, line: u64, column: u64) -> Place {
+fn place(start: &Place, line: u64, column: u64) -> Place {
     let number = |n: u64| u32::try_from(n).unwrap_or(u32::MAX).max(1);
     Place {
         file: Arc::clone(&start.file),
@@ -156,48 +239,78 @@ enum Raw {
     Map(Vec<(Spanned<Raw>, Spanned<Raw>)>),
 }
 
-/// Converts as kubectl does on the way to JSON: integral floats become integers, keys become text. `None` after a finding.
-fn node(start: &Place, raw: Spanned<Raw>, findings: &mut Findings) -> Option<Node> {
-    let place = place(start, raw.defined.line(), raw.defined.column());
-    let value = match raw.value {
-        Raw::Null => Value::Null,
-        Raw::Bool(value) => Value::Bool(value),
-        Raw::Int(value) => Value::Int(value),
-        Raw::Float(value) => integral(value).map_or(Value::Float(value), Value::Int),
-        Raw::String(value) => Value::String(value),
-        Raw::List(items) => {
-            let items = items.into_iter().map(|item| node(start, item, findings));
-            Value::List(items.collect::<Option<_>>()?)
-        }
-        Raw::Map(pairs) => Value::Map(entries(start, pairs, findings)?),
-    };
-    Some(Node { value, place })
+/// From what the parser gives to what kubectl makes of it on the way to JSON.
+struct Conversion<'a> {
+    /// Where the document begins.
+    start: &'a Place,
+    /// The path of the value at hand. Whether a mapping is one of fields or of keys is not known here: what reads as a field is
+    /// written as one.
+    path: String,
+    /// Paths and places of the keys that were there before.
+    duplicates: Vec<(String, Place)>,
 }
 
-fn entries(
-    start: &Place,
-    pairs: Vec<(Spanned<Raw>, Spanned<Raw>)>,
-    findings: &mut Findings,
-) -> Option<Vec<Entry>> {
-    let mut entries: Vec<Entry> = Vec::with_capacity(pairs.len());
-    let mut known = std::collections::HashSet::with_capacity(pairs.len());
-    for (key, value) in pairs {
-        let place = place(start, key.defined.line(), key.defined.column());
-        let Some(key) = key_text(key.value) else {
-            let detail = "a key must be a string, a number or a boolean".to_owned();
-            refuse(&place, FindingKind::Syntax, detail, findings);
-            return None;
+impl Conversion<'_> {
+    /// Integral floats become integers, keys become text.
+    fn node(&mut self, raw: Spanned<Raw>) -> Result<Node, Refusal> {
+        let place = place(self.start, raw.defined.line(), raw.defined.column());
+        let value = match raw.value {
+            Raw::Null => Value::Null,
+            Raw::Bool(value) => Value::Bool(value),
+            Raw::Int(value) => Value::Int(value),
+            Raw::Float(value) => integral(value).map_or(Value::Float(value), Value::Int),
+            Raw::String(value) => Value::String(value),
+            Raw::List(items) => Value::List(self.items(items)?),
+            Raw::Map(pairs) => Value::Map(self.entries(pairs)?),
         };
-        // `yes` and `true` are different keys to the parser and the same to kubectl.
-        if !known.insert(key.clone()) {
-            let finding = findings.push(Finding::new(key, FindingKind::DuplicateField, ""));
-            finding.location = Some(place.location());
-            continue;
-        }
-        let node = node(start, value, findings)?;
-        entries.push(Entry { key, place, node });
+        Ok(Node { value, place })
     }
-    Some(entries)
+
+    fn items(&mut self, items: Vec<Spanned<Raw>>) -> Result<Vec<Node>, Refusal> {
+        let outer = self.path.len();
+        let mut nodes = Vec::with_capacity(items.len());
+        for (index, item) in items.into_iter().enumerate() {
+            _ = write!(self.path, "[{index}]");
+            nodes.push(self.node(item)?);
+            self.path.truncate(outer);
+        }
+        Ok(nodes)
+    }
+
+    fn entries(&mut self, pairs: Vec<(Spanned<Raw>, Spanned<Raw>)>) -> Result<Vec<Entry>, Refusal> {
+        let outer = self.path.len();
+        let mut entries: Vec<Entry> = Vec::with_capacity(pairs.len());
+        let mut known: HashMap<String, usize> = HashMap::with_capacity(pairs.len());
+        for (key, value) in pairs {
+            let place = place(self.start, key.defined.line(), key.defined.column());
+            let Some(key) = key_text(key.value) else {
+                let detail = "a key must be a string, a number or a boolean";
+                return Err((place, detail.to_owned()));
+            };
+            self.enter(&key);
+            let node = self.node(value)?;
+            if let Some(&index) = known.get(&key) {
+                if self.duplicates.len() < MAX_DUPLICATES {
+                    self.duplicates.push((self.path.clone(), place));
+                }
+                entries[index].node = node;
+            } else {
+                known.insert(key.clone(), entries.len());
+                entries.push(Entry { key, place, node });
+            }
+            self.path.truncate(outer);
+        }
+        Ok(entries)
+    }
+
+    fn enter(&mut self, key: &str) {
+        let is_field = key.chars().all(|c| c.is_ascii_alphanumeric());
+        _ = match (is_field, self.path.is_empty()) {
+            (true, true) => write!(self.path, "{key}"),
+            (true, false) => write!(self.path, ".{key}"),
+            (false, _) => write!(self.path, "[{key}]"),
+        };
+    }
 }
 
 /// A key as text: `yes` is `true`, `0x10` is `16`. Source: `sigs.k8s.io/yaml`, convertToJSONableObject.
@@ -276,5 +389,125 @@ impl<'de> Visitor<'de> for RawVisitor {
             map.push(pair);
         }
         Ok(Raw::Map(map))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str, strictness: Strictness) -> (Vec<String>, String) {
+        let mut findings = Findings::new();
+        let nodes = parse("f", text, strictness, &mut findings);
+        let texts = nodes.iter().map(|node| node.to_json().to_string());
+        (texts.collect(), findings.to_string())
+    }
+
+    fn strict(text: &str) -> (Vec<String>, String) {
+        read(text, Strictness::Strict)
+    }
+
+    #[test]
+    fn all_duplicate_keys_of_a_document_are_told_and_the_last_one_counts() {
+        let text =
+            "a: {b: 1, b: 2}\nl:\n- x: &y {q: 1}\n  z: *y\n  x: 2\nm: {a/b: 1, a/b: 2}\na: 3\n";
+        let (nodes, findings) = strict(text);
+        assert_eq!(
+            nodes,
+            [r#"{"a":3,"l":[{"x":2,"z":{"q":1}}],"m":{"a/b":2}}"#]
+        );
+        assert_eq!(
+            findings,
+            "f:1:11: duplicate field \"a.b\"\nf:5:3: duplicate field \"l[0].x\"\n\
+             f:6:13: duplicate field \"m[a/b]\"\nf:7:1: duplicate field \"a\""
+        );
+    }
+
+    #[test]
+    fn duplicates_that_the_parser_or_kubectl_see_alone_are_told_too() {
+        assert_eq!(
+            strict("{1: a, x: b, 1: c}").1,
+            "f:1:14: duplicate field \"1\""
+        );
+        assert_eq!(
+            strict("{yes: a, true: b}").1,
+            "f:1:10: duplicate field \"true\""
+        );
+    }
+
+    #[test]
+    fn strictness_decides_whether_a_duplicate_is_told() {
+        let mut findings = Findings::new();
+        parse("f", "{a: 1, a: 2}", Strictness::Warn, &mut findings);
+        assert!(!findings.has_errors() && findings.len() == 1);
+        assert_eq!(read("{a: 1, a: 2}", Strictness::Ignore).1, "");
+    }
+
+    #[test]
+    fn the_number_of_duplicates_told_is_bounded() {
+        let findings = strict(&"a: 1\n".repeat(10_000)).1;
+        assert_eq!(findings.lines().count(), MAX_DUPLICATES);
+    }
+
+    #[test]
+    fn a_broken_document_does_not_hide_the_others() {
+        let (nodes, findings) = strict("a: 1\n---\nb: [\n---\nc: 3\n--- d\n...\n--- # e\n");
+        assert_eq!(nodes, [r#"{"a":1}"#, r#"{"c":3}"#, r#""d""#]);
+        assert!(findings.starts_with("f:"), "{findings}");
+        assert_eq!(findings.lines().count(), 1, "{findings}");
+    }
+
+    #[test]
+    fn a_later_document_knows_its_lines() {
+        let mut findings = Findings::new();
+        let nodes = parse(
+            "f",
+            "# x\n\n---\na: 1\n---\n\n b: 1\n",
+            Strictness::Strict,
+            &mut findings,
+        );
+        let lines: Vec<_> = nodes.iter().map(|node| node.place.line).collect();
+        assert_eq!(lines, [4, 7]);
+    }
+
+    #[test]
+    fn directives_belong_to_the_document_after_them() {
+        let (nodes, findings) = strict("%YAML 1.1\n---\na: 1\n");
+        assert_eq!(
+            (nodes, findings.as_str()),
+            (vec![r#"{"a":1}"#.to_owned()], "")
+        );
+    }
+
+    #[test]
+    fn json_reads_with_its_escapes_and_tabs() {
+        let (nodes, findings) =
+            strict("{\n\t\"a\": \"\\/\\u00e9\\ud83d\\ude00\",\n\t\"b\": [1, 1.5e3, null]\n}\n");
+        assert_eq!(
+            (nodes, findings.as_str()),
+            (vec!["{\"a\":\"/é😀\",\"b\":[1,1500,null]}".to_owned()], "")
+        );
+    }
+
+    #[test]
+    fn a_key_that_is_no_scalar_is_refused() {
+        assert_eq!(
+            strict("? [a]\n: b\n").1,
+            "f:1:3: a key must be a string, a number or a boolean"
+        );
+    }
+
+    #[test]
+    fn numbers_are_what_they_are_to_kubectl() {
+        let (nodes, findings) = strict(
+            "[0644, 0o644, 0x1F, 0b11, 8_080, 1e3, 8080.0, .5, 9223372036854775808, -9223372036854775808, -0.0, '1']",
+        );
+        assert_eq!(findings, "");
+        assert_eq!(
+            nodes,
+            [
+                "[420,420,31,3,8080,1000,8080,0.5,9.223372036854776e+18,-9223372036854775808,0,\"1\"]"
+            ]
+        );
     }
 }
