@@ -84,17 +84,21 @@ fn both(
     }
     for (name, text) in resources.requests.iter().flatten() {
         let at = requests_at.key(name);
-        known(name, &at, findings);
-        let whole = page_size(name).is_some() || name.contains('/');
         let declared = resources
             .limits
             .as_ref()
-            .is_some_and(|limits| limits.contains_key(name));
+            .and_then(|limits| limits.get(name));
+        if declared == Some(text) {
+            // Whatever is wrong with it has been said of the limit, which it may well have been copied from.
+            continue;
+        }
+        known(name, &at, findings);
+        let whole = page_size(name).is_some() || name.contains('/');
         let Some(request) = amount(name, text, &at, findings) else {
             continue;
         };
         match limits.get(name.as_str()) {
-            None if whole && !declared => {
+            None if whole && declared.is_none() => {
                 required(
                     findings,
                     &limits_at.key(name),
