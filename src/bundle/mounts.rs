@@ -2,7 +2,7 @@
 
 use crate::bundle::skeleton::Skeleton;
 use crate::bundle::{BundleError, ContainerInput};
-use crate::manifest::{Propagation, RecursiveReadOnly, VolumeMount, VolumeSource};
+use crate::manifest::{Pod, Propagation, RecursiveReadOnly, VolumeMount, VolumeSource};
 use oci_spec::runtime::Mount;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -33,9 +33,13 @@ pub(crate) fn of_container(
     Ok(list)
 }
 
-/// `mounts` of pause: the defaults and the pod's `/dev/shm`, read-only.
-pub(crate) fn of_pause(skeleton: &Skeleton, shm: &Path) -> Vec<Mount> {
-    let mut list = defaults(skeleton, false);
+/// `mounts` of pause: the defaults and the pod's `/dev/shm`, read-only. All sysfs mounts of one network namespace are one file
+/// system, read-only for good if its first mount was: pause leaves it writable when a container of the pod needs that.
+pub(crate) fn of_pause(pod: &Pod, skeleton: &Skeleton, shm: &Path) -> Vec<Mount> {
+    let mut list = defaults(
+        skeleton,
+        pod.containers.iter().any(|c| c.security.privileged),
+    );
     list.push(bind(shm, "/dev/shm", &["rbind", "rprivate", "ro"]));
     list
 }
