@@ -248,7 +248,8 @@ impl Instance {
     }
 
     fn ran(&mut self, now: Now) -> Vec<Change> {
-        self.started = Some(now);
+        // It ran before it ended, whenever that was heard.
+        self.started = Some(self.early.as_ref().map_or(now, |ending| ending.at));
         self.presence = Presence::Running;
         match self.early.take() {
             None => vec![Change::Started],

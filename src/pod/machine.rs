@@ -1,6 +1,6 @@
 //! The machine: a value that takes one input at a time and says what to do.
 
-use crate::base::{Mono, Now};
+use crate::base::{InstanceId, Mono, Now};
 use crate::manifest::Pod;
 use crate::pod::policy::{Look, Turn};
 use crate::pod::settings::Settings;
@@ -69,6 +69,15 @@ impl Machine {
             actions.insert(0, Action::Persist);
         }
         actions
+    }
+
+    /// The instances of which something may exist: what a new supervisor has to look for before `Input::Recovered`.
+    pub fn instances(&self) -> Vec<InstanceId> {
+        let slots = self.state.containers.iter().map(|facts| &facts.slot);
+        std::iter::once(&self.state.sandbox.pause)
+            .chain(slots)
+            .filter_map(|slot| slot.instance.as_ref().map(|instance| instance.id.clone()))
+            .collect()
     }
 
     /// When the next `Input::Timer` is due; none while everything waits for something else.

@@ -190,9 +190,9 @@ impl Flip {
 }
 
 impl Facts {
-    /// Whether an instance of it ended, in this sandbox or the one before.
-    pub fn has_stopped(&self) -> bool {
-        self.ended.is_some() || self.previous.is_some()
+    /// How the last of its instances to end ended, in this sandbox or the one before.
+    pub fn last_end(&self) -> Option<&Terminated> {
+        self.ended.as_ref().or(self.previous.as_ref())
     }
 
     /// Whether anything was done to run it in this sandbox.

@@ -131,6 +131,8 @@ impl Turn<'_> {
             let changes = slot.recovered(what, now);
             self.changed(Whose::Container(k), changes);
             self.state.containers[k].image.task.op = None;
+            // Whether the stop signal was still sent is not known: it is sent again.
+            self.state.containers[k].kill_at = None;
         }
         let sandbox = &mut self.state.sandbox;
         sandbox.prepare.op = None;

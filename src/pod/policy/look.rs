@@ -69,7 +69,8 @@ impl<'a> Look<'a> {
         if self.state.sandbox.apps_begun {
             return all;
         }
-        let begun = |k: usize| self.state.containers[k].is_begun();
+        // An app container may keep its end from the sandbox before.
+        let begun = |k: usize| !self.is_app(k) && self.state.containers[k].is_begun();
         for k in 0..all {
             let open = match self.spec.containers[k].role {
                 Role::Init => self.has_succeeded(k),
@@ -126,21 +127,23 @@ impl<'a> Look<'a> {
         }
         let facts = |k: usize| &self.state.containers[k];
         let pending_init = self.of_role(Role::Init).any(|k| {
-            let never_ended = !facts(k).has_stopped();
+            let never_ended = facts(k).last_end().is_none();
             never_ended || facts(k).slot.is_running()
         });
         let pending_sidecar = !self.state.sandbox.apps_begun
             && self
                 .of_role(Role::Sidecar)
-                .any(|k| !facts(k).slot.is_running() && !facts(k).has_stopped());
-        let never_ran = |f: &Facts| !f.slot.is_running() && !f.has_stopped();
+                .any(|k| !facts(k).slot.is_running() && facts(k).last_end().is_none());
+        let never_ran = |f: &Facts| !f.slot.is_running() && f.last_end().is_none();
         if pending_init || pending_sidecar || self.apps().any(never_ran) {
             return Phase::Pending;
         }
+        // One that is being started may still run and end.
+        let may_run = |f: &Facts| f.slot.instance.is_some() && f.ended.is_none();
         let someone_runs = self
             .of_role(Role::Sidecar)
             .chain(self.of_role(Role::App))
-            .any(|k| facts(k).slot.is_running());
+            .any(|k| may_run(facts(k)));
         if someone_runs {
             return Phase::Running;
         }
@@ -154,9 +157,10 @@ impl<'a> Look<'a> {
         self.phase_of_ends()
     }
 
-    /// Succeeded if every app container ended with 0, else Failed.
+    /// Succeeded if every app container's last end was 0, else Failed.
     pub fn phase_of_ends(&self) -> Phase {
-        if self.of_role(Role::App).all(|k| self.has_succeeded(k)) {
+        let well = |facts: &Facts| facts.last_end().is_some_and(|end| end.exit_code == 0);
+        if self.apps().all(well) {
             Phase::Succeeded
         } else {
             Phase::Failed

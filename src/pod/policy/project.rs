@@ -63,7 +63,7 @@ impl Look<'_> {
         let (state, last_state) = self.state_of(k, facts);
         let is_running = facts.slot.is_running();
         let instance = facts.slot.instance.as_ref();
-        let last = facts.ended.as_ref().or(facts.previous.as_ref());
+        let last = facts.last_end();
         // The instance that ended is counted; one that may still run is the next.
         let is_next = instance.is_some() && facts.ended.is_none();
         ContainerView {
@@ -165,7 +165,7 @@ impl Look<'_> {
                 .join(" ")
         };
         let is_running = |k: usize| self.state.containers[k].slot.is_running();
-        let ever_ran = |f: &Facts| f.slot.is_running() || f.has_stopped();
+        let ever_ran = |f: &Facts| f.slot.is_running() || f.last_end().is_some();
         let incomplete = |k: usize| match self.spec.containers[k].role {
             Role::Init => !self.has_succeeded(k),
             Role::Sidecar | Role::App => !is_running(k),

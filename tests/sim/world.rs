@@ -1,0 +1,540 @@
+//! A model of everything outside the machine: runtimes that fail and leave anything, processes that end when they like, a
+//! supervisor that dies between any two actions.
+
+use crate::random::Random;
+use crate::rules::Rules;
+use podshim::base::{Exit, InstanceId, Mono, Now, Signal, Wall};
+use podshim::manifest::Pod;
+use podshim::pod::{
+    Action, Failure, FailureReason, Input, InstanceKind, Machine, Observed, OpId, Outcome, Request,
+    RequestId, Settings, State,
+};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+/// Difference of the two clocks: a mix-up shows.
+const WALL: u64 = 1_700_000_000_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Being {
+    Nothing,
+    Created,
+    Running,
+    Ended(Exit),
+    Removed,
+}
+
+/// What really is of an instance.
+#[derive(Debug)]
+pub struct Body {
+    pub kind: InstanceKind,
+    pub being: Being,
+    /// How its process ended, if it had one and it ended.
+    pub exit: Option<Exit>,
+    /// Kills it survives, as a process in D state does.
+    stubborn: u64,
+}
+
+#[derive(Debug, Clone)]
+pub struct Flight {
+    pub action: Action,
+    outcome: Outcome,
+    applied: bool,
+}
+
+#[derive(Debug)]
+enum Event {
+    /// An operation takes effect in the world.
+    Effect(OpId),
+    /// The supervisor of this life hears something.
+    Hear(u64, Input),
+    /// A process ends by itself.
+    Die(InstanceId, Exit),
+    Crash,
+    Revive,
+}
+
+pub struct World<'a> {
+    pub pod: &'a Pod,
+    pub settings: Settings,
+    pub random: Random,
+    pub now: Now,
+    pub machine: Option<Machine>,
+    disk: State,
+    /// Number of the supervisor's life.
+    life: u64,
+    queue: BinaryHeap<Reverse<(u64, u64)>>,
+    events: BTreeMap<u64, Event>,
+    next_event: u64,
+    pub bodies: BTreeMap<InstanceId, Body>,
+    pub flights: BTreeMap<OpId, Flight>,
+    pub network_up: Option<InstanceId>,
+    pub clean: bool,
+    pub faults: bool,
+    /// After this many more actions the supervisor dies.
+    fuse: Option<u64>,
+    pub rules: Rules,
+    pub steps: u64,
+    pub journal: Option<Vec<String>>,
+}
+
+pub type Check = Result<(), String>;
+
+impl<'a> World<'a> {
+    pub fn new(pod: &'a Pod, seed: u64, journal: bool) -> World<'a> {
+        let start = Now {
+            mono: Mono(5_000),
+            wall: Wall(WALL + 5_000),
+        };
+        let settings = Settings::default();
+        let machine = Machine::new(pod, settings.clone(), start);
+        World {
+            pod,
+            settings,
+            random: Random::new(seed),
+            now: start,
+            disk: machine.state().clone(),
+            machine: Some(machine),
+            life: 0,
+            queue: BinaryHeap::new(),
+            events: BTreeMap::new(),
+            next_event: 0,
+            bodies: BTreeMap::new(),
+            flights: BTreeMap::new(),
+            network_up: None,
+            clean: true,
+            faults: true,
+            fuse: None,
+            rules: Rules::default(),
+            steps: 0,
+            journal: journal.then(Vec::new),
+        }
+    }
+
+    /// A whole life: trouble, then a stop, then peace until it settles.
+    pub fn live(&mut self) -> Check {
+        let trouble = self.now.mono.0 + 1000 + self.random.span(22);
+        for _ in 0..self.random.below(4) {
+            let at = self.random.below(trouble);
+            self.plan(at, Event::Crash);
+        }
+        let signal = Request::Signal {
+            container: None,
+            signal: Signal::from_number(10).expect("USR1"),
+        };
+        let at = self.random.below(trouble);
+        self.hear_later(at, request(1, signal));
+        self.step(Input::Timer)?;
+        self.run_until(trouble)?;
+        self.faults = self.random.chance(300);
+        let mut request_id = 2;
+        for _ in 0..3 {
+            let stop = Request::Stop {
+                grace_seconds: self.random.chance(700).then(|| self.random.below(40)),
+                force: self.random.chance(100),
+            };
+            if self.machine.is_some() {
+                self.step(request(request_id, stop))?;
+                request_id += 1;
+            }
+            let pause = self.random.span(16);
+            self.run_until(self.now.mono.0 + pause)?;
+        }
+        self.faults = false;
+        if self.machine.is_none() {
+            self.run_until(self.now.mono.0 + 60_000)?;
+        }
+        let stop = Request::Stop {
+            grace_seconds: None,
+            force: false,
+        };
+        self.step(request(request_id, stop))?;
+        self.run_until(self.now.mono.0 + 3_600_000)?;
+        self.rules.at_rest(self)
+    }
+
+    /// Lets time pass up to this moment.
+    pub fn run_until(&mut self, end: u64) -> Check {
+        loop {
+            let event = self.queue.peek().map(|Reverse((at, _))| *at);
+            let timer = self.machine.as_ref().and_then(Machine::next_deadline);
+            let timer = timer.map(|mono| mono.0.max(self.now.mono.0));
+            let next = [event, timer].into_iter().flatten().min();
+            let Some(next) = next.filter(|at| *at <= end) else {
+                self.set_time(end.max(self.now.mono.0));
+                return Ok(());
+            };
+            self.set_time(next);
+            if event == Some(next) {
+                self.next_event()?;
+            } else {
+                self.step(Input::Timer)?;
+            }
+            if self.steps > 20_000 {
+                return Err("the pod never comes to rest".into());
+            }
+        }
+    }
+
+    fn set_time(&mut self, mono: u64) {
+        self.now = Now {
+            mono: Mono(mono),
+            wall: Wall(WALL + mono),
+        };
+    }
+
+    fn plan(&mut self, at: u64, event: Event) {
+        let number = self.next_event;
+        self.next_event += 1;
+        self.queue.push(Reverse((at.max(self.now.mono.0), number)));
+        self.events.insert(number, event);
+    }
+
+    fn hear_later(&mut self, at: u64, input: Input) {
+        self.plan(at, Event::Hear(self.life, input));
+    }
+
+    fn next_event(&mut self) -> Check {
+        let Some(Reverse((_, number))) = self.queue.pop() else {
+            return Ok(());
+        };
+        match self.events.remove(&number) {
+            None => Ok(()),
+            Some(Event::Effect(op)) => {
+                self.take_effect(op);
+                Ok(())
+            }
+            Some(Event::Hear(life, input)) => {
+                let late = self.faults && self.random.chance(300);
+                if self.machine.is_some() && (life == self.life || late) {
+                    if let Input::Done { op, .. } = &input
+                        && life == self.life
+                    {
+                        self.flights.remove(op);
+                    }
+                    if self.faults && self.random.chance(50) {
+                        self.step(input.clone())?;
+                        if self.machine.is_none() {
+                            return Ok(());
+                        }
+                    }
+                    self.step(input)
+                } else {
+                    Ok(())
+                }
+            }
+            Some(Event::Die(id, exit)) => {
+                self.die(&id, exit);
+                Ok(())
+            }
+            Some(Event::Crash) => {
+                if self.machine.is_some() {
+                    self.fuse = Some(self.random.below(6));
+                }
+                Ok(())
+            }
+            Some(Event::Revive) => self.revive(),
+        }
+    }
+
+    /// One step of the machine and its consequences.
+    pub fn step(&mut self, input: Input) -> Check {
+        self.steps += 1;
+        self.note(|| format!("> {input:?}"));
+        let Some(machine) = &mut self.machine else {
+            return Ok(());
+        };
+        let actions = machine.step(self.now, input.clone());
+        let mut rules = std::mem::take(&mut self.rules);
+        let checked = rules.before_actions(self, &input, &actions);
+        self.rules = rules;
+        checked?;
+        for action in actions {
+            if self.fuse == Some(0) {
+                self.crash();
+                return Ok(());
+            }
+            self.fuse = self.fuse.map(|left| left - 1);
+            self.note(|| format!("    < {action:?}"));
+            let mut rules = std::mem::take(&mut self.rules);
+            let checked = rules.on_action(self, &action);
+            self.rules = rules;
+            checked?;
+            self.perform(action);
+        }
+        let mut rules = std::mem::take(&mut self.rules);
+        let checked = rules.after_step(self, &self.disk);
+        self.rules = rules;
+        checked
+    }
+
+    pub fn note(&mut self, line: impl FnOnce() -> String) {
+        if let Some(journal) = &mut self.journal {
+            journal.push(format!("{:>9} {}", self.now.mono.0, line()));
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        match &action {
+            Action::Persist => {
+                if let Some(machine) = &self.machine {
+                    self.disk = machine.state().clone();
+                }
+            }
+            Action::Signal { instance, signal } => self.signal(instance.clone(), *signal),
+            Action::Kill { instance } => {
+                if let Some(body) = self.bodies.get_mut(instance) {
+                    if body.stubborn > 0 {
+                        body.stubborn -= 1;
+                        return;
+                    }
+                    let at = self.now.mono.0 + self.random.below(50);
+                    self.plan(at, Event::Die(instance.clone(), Exit::Signal(Signal::KILL)));
+                }
+            }
+            Action::Reply { .. } | Action::Announce(_) => {}
+            Action::Create {
+                op, instance, kind, ..
+            } => {
+                let body = Body {
+                    kind: kind.clone(),
+                    being: Being::Nothing,
+                    exit: None,
+                    stubborn: 0,
+                };
+                self.bodies.insert(instance.clone(), body);
+                self.launch(*op, action);
+            }
+            Action::Prepare { op }
+            | Action::EnsureImage { op, .. }
+            | Action::Start { op, .. }
+            | Action::SetUpNetwork { op, .. }
+            | Action::TearDownNetwork { op, .. }
+            | Action::Delete { op, .. }
+            | Action::CleanUp { op } => {
+                self.launch(*op, action);
+            }
+        }
+    }
+
+    fn launch(&mut self, op: OpId, action: Action) {
+        let outcome = self.outcome(&action);
+        let at = self.now.mono.0 + self.random.span(11);
+        let flight = Flight {
+            action,
+            outcome,
+            applied: false,
+        };
+        self.flights.insert(op, flight);
+        self.plan(at, Event::Effect(op));
+    }
+
+    fn outcome(&mut self, action: &Action) -> Outcome {
+        if self.faults && self.random.chance(120) {
+            let reason = match self.random.below(5) {
+                0 => FailureReason::CreateContainerConfigError,
+                1 => FailureReason::StartError,
+                2 => FailureReason::RuntimeHung,
+                3 => FailureReason::ErrImagePull,
+                _ => FailureReason::Other,
+            };
+            let message = "made to fail".into();
+            return Outcome::Failed(Failure { reason, message });
+        }
+        match action {
+            Action::EnsureImage { .. } => Outcome::ImageReady {
+                image_id: "sha256:1".into(),
+                stop_signal: None,
+            },
+            Action::Create { .. } => Outcome::Created {
+                pid: self.random.below(30_000) as u32 + 2,
+            },
+            Action::SetUpNetwork { .. } => Outcome::NetworkReady {
+                pod_ips: vec!["10.0.0.2".into()],
+            },
+            _ => Outcome::Ok,
+        }
+    }
+
+    /// The moment the runtime has done its work; the answer travels after it, and an exit may overtake the answer.
+    fn take_effect(&mut self, op: OpId) {
+        let Some(mut flight) = self.flights.get(&op).cloned() else {
+            return;
+        };
+        if flight.applied {
+            return;
+        }
+        flight.applied = true;
+        let failed = matches!(flight.outcome, Outcome::Failed(_));
+        match flight.action.clone() {
+            Action::Create { instance, .. } => self.create(&instance, failed),
+            Action::Start { instance, .. } => {
+                if !self.start(&instance, failed) && !failed {
+                    flight.outcome = Outcome::Failed(Failure {
+                        reason: FailureReason::StartError,
+                        message: "cannot start what has stopped".into(),
+                    });
+                }
+            }
+            Action::Delete { instance, .. } if !failed => {
+                self.die(&instance, Exit::Signal(Signal::KILL));
+                if let Some(body) = self.bodies.get_mut(&instance) {
+                    body.being = Being::Removed;
+                }
+            }
+            Action::SetUpNetwork { pause, .. } if !failed || self.random.chance(500) => {
+                self.network_up = Some(pause);
+            }
+            Action::TearDownNetwork { .. } if !failed => self.network_up = None,
+            Action::Prepare { .. } => self.clean = false,
+            Action::CleanUp { .. } if !failed => self.clean = true,
+            _ => {}
+        }
+        let outcome = flight.outcome.clone();
+        self.flights.insert(op, flight);
+        let at = self.now.mono.0 + self.random.span(9);
+        self.hear_later(at, Input::Done { op, outcome });
+    }
+
+    /// A runtime's create may leave anything when it fails.
+    fn create(&mut self, id: &InstanceId, failed: bool) {
+        let leaves = if failed { self.random.below(3) } else { 1 };
+        let dies = self.faults && self.random.chance(20);
+        if let Some(body) = self.bodies.get_mut(id) {
+            body.being = match leaves {
+                0 => Being::Nothing,
+                1 => Being::Created,
+                _ => Being::Ended(Exit::Code(1)),
+            };
+        }
+        if dies && leaves == 1 {
+            let at = self.now.mono.0 + self.random.span(9);
+            self.plan(at, Event::Die(id.clone(), Exit::Signal(Signal::KILL)));
+        }
+    }
+
+    /// Whether there was something to start.
+    fn start(&mut self, id: &InstanceId, failed: bool) -> bool {
+        let stubborn = if self.faults && self.random.chance(50) {
+            3
+        } else {
+            0
+        };
+        let Some(body) = self.bodies.get_mut(id) else {
+            return false;
+        };
+        if body.being != Being::Created {
+            return false;
+        }
+        if failed && self.random.chance(500) {
+            return true;
+        }
+        body.being = Being::Running;
+        body.stubborn = stubborn;
+        let is_pause = body.kind == InstanceKind::Pause;
+        if !is_pause || (self.faults && self.random.chance(200)) {
+            let code = if self.random.chance(500) {
+                0
+            } else {
+                1 + self.random.below(3) as u8
+            };
+            let length = if is_pause { 20 } else { 22 };
+            let at = self.now.mono.0 + self.random.span(length);
+            self.plan(at, Event::Die(id.clone(), Exit::Code(code)));
+        }
+        true
+    }
+
+    fn signal(&mut self, id: InstanceId, signal: Signal) {
+        if signal.number() == 10 || self.random.chance(400) {
+            return;
+        }
+        let at = self.now.mono.0 + self.random.span(14);
+        let exit = if self.random.chance(500) {
+            Exit::Code(0)
+        } else {
+            Exit::Signal(signal)
+        };
+        self.plan(at, Event::Die(id, exit));
+    }
+
+    fn die(&mut self, id: &InstanceId, exit: Exit) {
+        let Some(body) = self.bodies.get_mut(id) else {
+            return;
+        };
+        if !matches!(body.being, Being::Created | Being::Running) {
+            return;
+        }
+        body.being = Being::Ended(exit);
+        body.exit = Some(exit);
+        let is_pause = body.kind == InstanceKind::Pause;
+        let oom_killed = self.random.chance(30);
+        self.note(|| format!("  {id} dies: {exit}"));
+        let heard = Input::Exited {
+            instance: id.clone(),
+            exit,
+            oom_killed,
+            message: String::new(),
+        };
+        let at = self.now.mono.0 + self.random.span(9);
+        self.hear_later(at, heard);
+        if is_pause && self.pod.share_process_namespace {
+            let others: Vec<_> = self.bodies.keys().cloned().collect();
+            for other in others {
+                self.die(&other, Exit::Signal(Signal::KILL));
+            }
+        }
+    }
+
+    fn crash(&mut self) {
+        self.note(|| "  the supervisor dies".into());
+        self.fuse = None;
+        self.machine = None;
+        self.life += 1;
+        let ops: Vec<OpId> = self.flights.keys().copied().collect();
+        for op in ops {
+            if self.random.chance(500) {
+                self.take_effect(op);
+            }
+        }
+        self.flights.clear();
+        let at = self.now.mono.0 + self.random.span(14);
+        self.plan(at, Event::Revive);
+    }
+
+    fn revive(&mut self) -> Check {
+        let text = serde_json::to_string(&self.disk).map_err(|e| e.to_string())?;
+        let state: State = serde_json::from_str(&text).map_err(|e| e.to_string())?;
+        if state != self.disk {
+            return Err("the state does not survive being written down".into());
+        }
+        let machine = Machine::restore(self.pod, self.settings.clone(), state);
+        let seen = machine.instances();
+        self.machine = Some(machine);
+        let seen = seen.into_iter().map(|id| {
+            let being = self
+                .bodies
+                .get(&id)
+                .map_or(Being::Nothing, |body| body.being);
+            let blind = self.faults && self.random.chance(60);
+            let observed = match being {
+                _ if blind => Observed::Unknown,
+                Being::Nothing | Being::Removed => Observed::Absent,
+                Being::Created => Observed::Created { pid: 7 },
+                Being::Running => Observed::Running { pid: 7 },
+                Being::Ended(exit) => Observed::Gone {
+                    exit,
+                    oom_killed: false,
+                },
+            };
+            (id, observed)
+        });
+        let seen = seen.collect();
+        self.step(Input::Recovered(seen))
+    }
+}
+
+fn request(id: u64, request: Request) -> Input {
+    let id = RequestId(id);
+    Input::Request { id, request }
+}
