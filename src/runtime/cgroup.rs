@@ -24,7 +24,11 @@ const DEPTH_MAX: usize = 64;
 /// Longest cgroup file read, in bytes: `memory.stat` has 4 KiB, `cgroup.procs` 8 bytes per process.
 const FILE_MAX_BYTES: u64 = 1024 * 1024;
 /// Parents that only hold pods of one QoS class. Source: kubelet.
-const QOS_PARENTS: [&str; 2] = ["burstable", "besteffort"];
+const QOS_PARENTS: [&str; 2] = [BURSTABLE, BEST_EFFORT];
+/// Pods that were promised something.
+const BURSTABLE: &str = "burstable";
+/// Pods that were promised nothing.
+pub(super) const BEST_EFFORT: &str = "besteffort";
 
 /// Something about a cgroup could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -151,6 +155,7 @@ impl PodCgroup {
             }
         }
         lacking.dedup();
+        self.weigh_parent();
         Ok(lacking)
     }
 
@@ -158,16 +163,11 @@ impl PodCgroup {
     /// processes are dying; it does not kill.
     pub async fn remove(&self) -> Result<(), CgroupError> {
         self.remove_below(&self.path).await?;
-        let mut parent = self.path.parent();
-        while let Some(path) = parent.filter(|path| !path.as_os_str().is_empty()) {
-            for mount in self.layout.mounts() {
-                // Another pod lives there, or its creator was faster: either way it stays.
-                let _in_use = std::fs::remove_dir(mount.join(path));
-            }
-            let is_qos = path
-                .file_name()
-                .is_some_and(|name| QOS_PARENTS.iter().any(|qos| name == *qos));
-            parent = path.parent().filter(|_| is_qos);
+        self.weigh_parent();
+        let above = self.qos_parent().into_iter().chain(self.root());
+        for directory in above.flat_map(|path| self.directories(path)) {
+            // Another pod lives there, or its creator was faster: either way it stays.
+            let _in_use = std::fs::remove_dir(directory);
         }
         Ok(())
     }
@@ -238,11 +238,24 @@ impl PodCgroup {
         pids
     }
 
+    /// The directory of its QoS class, if it is in one.
+    pub(super) fn qos_parent(&self) -> Option<&Path> {
+        let parent = self.path.parent()?;
+        let name = parent.file_name()?;
+        QOS_PARENTS.iter().any(|qos| name == *qos).then_some(parent)
+    }
+
+    /// The directory of all pods, if they have one.
+    fn root(&self) -> Option<&Path> {
+        let below = self.qos_parent().unwrap_or(&self.path);
+        below.parent().filter(|root| !root.as_os_str().is_empty())
+    }
+
     fn directory_of(&self, controller: &str) -> Option<PathBuf> {
         self.directory_below(controller, &self.path)
     }
 
-    fn make(&self, directory: &Path) -> io::Result<()> {
+    pub(super) fn make(&self, directory: &Path) -> io::Result<()> {
         let mut result = Ok(());
         for _ in 0..CREATE_TRIES {
             result = std::fs::create_dir_all(directory);

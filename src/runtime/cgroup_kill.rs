@@ -4,8 +4,8 @@
 //!  v2   cgroup.kill
 //!  v1   freezer.state FROZEN → SIGKILL to each process by pidfd → THAWED     (and v2 before 5.14, with cgroup.freeze)
 //! ```
-//! Frozen processes cannot fork ahead of the signals. A process that was signalled is still in the cgroup after its pidfd
-//! was opened, so that no recycled number is ever hit.
+//! Frozen processes cannot fork ahead of the signals. A process is signalled only if it is still in the cgroup after its
+//! pidfd was opened, so that no recycled number is ever hit.
 
 use crate::base::InstanceId;
 use crate::runtime::cgroup::{self, describe, retry};
@@ -41,15 +41,14 @@ impl PodCgroup {
     }
 
     fn kill_once(&self, path: &Path) {
-        if self.layout.mode() == Mode::V2 {
-            let files = self.directories(path);
-            if files
-                .iter()
-                .all(|directory| cgroup::write(&directory.join("cgroup.kill"), "1").is_ok())
-            {
-                return;
-            }
+        let by_file = |directory: &PathBuf| cgroup::write(&directory.join("cgroup.kill"), "1");
+        let is_v2 = self.layout.mode() == Mode::V2;
+        if !is_v2 || !self.directories(path).iter().all(|d| by_file(d).is_ok()) {
+            self.kill_frozen(path);
         }
+    }
+
+    pub(super) fn kill_frozen(&self, path: &Path) {
         let _thawed_at_the_end = Frozen::freeze(self, path);
         let pidfds: Vec<_> = self
             .pids_below(path)

@@ -8,7 +8,10 @@ mod call;
 mod cgroup;
 mod cgroup_kill;
 mod cgroup_layout;
+mod cgroup_qos;
 mod cgroup_stats;
+#[cfg(test)]
+mod cgroup_tests;
 mod cgroup_v1;
 mod cgroup_v2;
 mod complaint;
