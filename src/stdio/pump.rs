@@ -1,0 +1,186 @@
+//! Moves a container's output from its pipes into its log file, as long as the container lives.
+//!
+//! One timestamp per read, one write per batch. Buffers grow with the flow (up to [`READ_BYTES_MAX`]) and are given back when
+//! it pauses, so that an idle pod costs next to nothing.
+
+use crate::stdio::cri::{Framer, Stream, timestamp};
+use crate::stdio::file::LogFile;
+use std::future::Future;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::pin::pin;
+use std::time::Duration;
+use tokio::net::unix::pipe::Receiver;
+
+/// Bytes of the first read after a pause: a page holds what most containers say at once.
+const READ_BYTES_MIN: usize = 4 * 1024;
+/// Bytes of the largest read: a batch then still fits the second-level cache, where framing is fastest.
+const READ_BYTES_MAX: usize = 128 * 1024;
+/// Time to reach the end of the output after the process ended; a child of it may keep the pipe open forever.
+const DRAIN_TIME: Duration = Duration::from_secs(1);
+
+/// Why pumping shall end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The instance has ended: what is in the pipes is still read.
+    Ended,
+    /// Another process goes on with the same pipes: what was read is written down, the rest stays in them.
+    HandedOver,
+}
+
+/// How pumping ended. The counters of the [`LogFile`] have the same numbers while it goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PumpReport {
+    /// Bytes read from the container.
+    pub bytes: u64,
+    /// Bytes of records that could not be written.
+    pub lost_bytes: u64,
+    /// The end of the output was not reached one second after the instance ended: something still holds it open.
+    pub cut: bool,
+}
+
+/// Pumps `stdout` and `stderr` (or a terminal as `stdout`) into `log` until both end, or until `stop` says so.
+/// *Errors*: none; an output that cannot be read has ended, a batch that cannot be written is counted as lost.
+pub async fn pump(
+    stdout: OwnedFd,
+    stderr: Option<OwnedFd>,
+    mut log: LogFile,
+    stop: impl Future<Output = Stop>,
+) -> PumpReport {
+    let counters = log.counters();
+    let mut out = Output::open(stdout, Stream::Stdout);
+    let mut err = stderr.and_then(|fd| Output::open(fd, Stream::Stderr));
+    let mut batch = Vec::new();
+    let mut stop = pin!(stop);
+    let mut ended = false;
+    let mut deadline = pin!(tokio::time::sleep(DRAIN_TIME));
+    let mut cut = false;
+    while out.is_some() || err.is_some() {
+        // Biased: the order to stop and its deadline before the flow, which may never pause.
+        let chosen = tokio::select! {
+            biased;
+            why = &mut stop, if !ended => match why {
+                Stop::HandedOver => break,
+                Stop::Ended => {
+                    ended = true;
+                    deadline.as_mut().reset(tokio::time::Instant::now() + DRAIN_TIME);
+                    continue;
+                }
+            },
+            () = &mut deadline, if ended => {
+                cut = true;
+                break;
+            }
+            () = readable(&out) => &mut out,
+            () = readable(&err) => &mut err,
+        };
+        let more = chosen.as_mut().is_some_and(|output| {
+            let n = output.read_into(&mut batch);
+            counters.add_read(n.unwrap_or(0));
+            n.is_some()
+        });
+        if !more {
+            finish(chosen.take(), &mut batch);
+        }
+        let at_line_end = !inside_line(&out) && !inside_line(&err);
+        if !batch.is_empty() {
+            log.append(&batch, at_line_end);
+        }
+        batch.clear();
+        batch.shrink_to(if is_idle(&out) && is_idle(&err) {
+            READ_BYTES_MIN
+        } else {
+            4 * READ_BYTES_MAX
+        });
+        // A container that never pauses must not keep the loop from everything else.
+        tokio::task::yield_now().await;
+    }
+    finish(out, &mut batch);
+    finish(err, &mut batch);
+    if !batch.is_empty() {
+        log.append(&batch, true);
+    }
+    PumpReport {
+        bytes: counters.read_bytes(),
+        lost_bytes: counters.lost_bytes(),
+        cut,
+    }
+}
+
+fn finish(output: Option<Output>, batch: &mut Vec<u8>) {
+    if let Some(mut output) = output {
+        output
+            .framer
+            .finish(&timestamp(jiff::Timestamp::now()), batch);
+    }
+}
+
+fn inside_line(output: &Option<Output>) -> bool {
+    output.as_ref().is_some_and(|o| o.framer.is_inside_line())
+}
+
+fn is_idle(output: &Option<Output>) -> bool {
+    output
+        .as_ref()
+        .is_none_or(|o| o.next_read_bytes == READ_BYTES_MIN)
+}
+
+/// Ready when there is something to read or the end; never if the output has ended.
+async fn readable(output: &Option<Output>) {
+    match output {
+        // An error here means that the loop is going away; reading then says the rest.
+        Some(output) => drop(output.pipe.readable().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// One output that has not ended.
+struct Output {
+    pipe: Receiver,
+    framer: Framer,
+    buffer: Vec<u8>,
+    next_read_bytes: usize,
+}
+
+impl Output {
+    /// `None` if it cannot be waited for, which pipes and terminals can.
+    fn open(fd: OwnedFd, stream: Stream) -> Option<Output> {
+        rustix::io::ioctl_fionbio(&fd, true).ok()?;
+        Some(Output {
+            // Unchecked, as a terminal is no pipe; readiness and read(2) are the same for both.
+            pipe: Receiver::from_owned_fd_unchecked(fd).ok()?,
+            framer: Framer::new(stream),
+            buffer: Vec::new(),
+            next_read_bytes: READ_BYTES_MIN,
+        })
+    }
+
+    /// One read, framed into `batch`; how many bytes, or `None` at the end.
+    fn read_into(&mut self, batch: &mut Vec<u8>) -> Option<usize> {
+        self.buffer.resize(self.next_read_bytes, 0);
+        match self.pipe.try_read(&mut self.buffer) {
+            Ok(0) => None,
+            Ok(n) => {
+                let time = timestamp(jiff::Timestamp::now());
+                self.framer.feed(&self.buffer[..n], &time, batch);
+                self.adapt(n);
+                Some(n)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.adapt(0);
+                Some(0)
+            }
+            // EIO: a terminal whose other side is closed.
+            Err(_) => None,
+        }
+    }
+
+    fn adapt(&mut self, n: usize) {
+        if n == self.buffer.len() {
+            self.next_read_bytes = (self.next_read_bytes * 4).min(READ_BYTES_MAX);
+        } else if n < READ_BYTES_MIN {
+            self.next_read_bytes = READ_BYTES_MIN;
+            self.buffer = Vec::new();
+        }
+    }
+}
