@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -81,6 +82,23 @@ impl Background {
         contents(&self.stdout)
     }
 
+    /// What it printed on standard error so far.
+    pub fn stderr(&self) -> String {
+        contents(&self.stderr)
+    }
+
+    /// Its exit code if it has ended; -1 if by a signal.
+    pub fn ended(&mut self) -> Option<i32> {
+        let status = self.child.try_wait().expect("the child is ours");
+        status.map(|status| status.code().unwrap_or(-1))
+    }
+
+    /// Ends it, if it still runs.
+    pub fn stop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     /// Waits until it ends.
     #[track_caller]
     pub fn wait(mut self) -> Ran {
@@ -113,7 +131,7 @@ impl Background {
 /// Starts a command beside the test, with this on its standard input.
 #[track_caller]
 pub fn background(command: &mut Command, input: &[u8]) -> Background {
-    let line = format!("{command:?}");
+    let line = line(command);
     let file = || tempfile::tempfile().expect("a temporary file");
     let (mut stdin, stdout, stderr) = (file(), file(), file());
     stdin.write_all(input).expect("a temporary file");
@@ -130,6 +148,18 @@ pub fn background(command: &mut Command, input: &[u8]) -> Background {
         stdout,
         stderr,
     }
+}
+
+/// The program and its arguments, without the environment.
+fn line(command: &Command) -> String {
+    let program = Path::new(command.get_program())
+        .file_name()
+        .unwrap_or_default();
+    let words = std::iter::once(program).chain(command.get_args());
+    let words: Vec<String> = words
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    words.join(" ")
 }
 
 /// Runs a command to its end.

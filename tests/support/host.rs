@@ -22,6 +22,7 @@ pub struct Host {
     directory: TempDir,
     runtime: String,
     uids: RefCell<BTreeSet<String>>,
+    runs: RefCell<Vec<Background>>,
 }
 
 /// The runtimes to test: `PODSHIM_TEST_RUNTIMES`, names separated by commas; runc if unset.
@@ -52,6 +53,7 @@ pub fn on_each_runtime(test: impl Fn(&Host)) {
             test(&host);
             host.podshim(["delete", "--all", "--grace-period", "0"])
                 .expect(0);
+            host.runs.borrow_mut().iter_mut().for_each(Background::stop);
             host.assert_nothing_left();
         }));
         if let Err(panic) = outcome {
@@ -72,6 +74,7 @@ impl Host {
                 .expect("a temporary directory"),
             runtime: runtime.to_owned(),
             uids: RefCell::default(),
+            runs: RefCell::default(),
         }
     }
 
@@ -142,24 +145,38 @@ impl Host {
         self.file(&format!("manifest-{number}.yaml"), &text.join("\n---\n"))
     }
 
-    /// `run -d`; the pod has been accepted when this returns.
+    /// `run -d`; the pod is known when this returns.
     #[track_caller]
     pub fn start(&self, pod: &Value) -> Pod<'_> {
         self.start_all(std::slice::from_ref(pod))
     }
 
-    /// `run -d` of several documents, one of them a pod.
+    /// `run -d` of several documents, one of them a pod. The command itself goes on beside the test: it may wait for
+    /// containers that, in this test, never start.
     #[track_caller]
     pub fn start_all(&self, documents: &[Value]) -> Pod<'_> {
         let file = self.manifest(documents);
-        let ran = self.podshim([
+        let name = pod_name(documents).expect("one of the documents is a pod");
+        let mut run = self.background([
             "run".as_ref(),
             "-d".as_ref(),
             "-f".as_ref(),
             file.as_os_str(),
         ]);
-        let name = ran.word();
-        self.pod(name.strip_prefix("pod/").unwrap_or(&name))
+        until(30, &format!("pod {name} is known"), || {
+            let code = run.ended();
+            if self.podshim(["get", name]).code == Some(0) {
+                return Ok(());
+            }
+            assert!(
+                matches!(code, None | Some(0)),
+                "run -d ended with {code:?}:\n{}",
+                run.stderr()
+            );
+            Err(run.stderr())
+        });
+        self.runs.borrow_mut().push(run);
+        self.pod(name)
     }
 
     /// A pod that exists.
@@ -238,6 +255,23 @@ impl Host {
             remove_cgroups(uid);
         }
     }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.runs.borrow_mut().iter_mut().for_each(Background::stop);
+    }
+}
+
+/// The name of the first pod among some documents.
+fn pod_name(documents: &[Value]) -> Option<&str> {
+    documents
+        .iter()
+        .find_map(|document| match document["kind"].as_str()? {
+            "Pod" => document["metadata"]["name"].as_str(),
+            "List" => pod_name(document["items"].as_array()?),
+            _ => None,
+        })
 }
 
 /// Removes the cgroups of a pod whose processes are gone.
