@@ -1,0 +1,21 @@
+//! The finished program on this machine, with each runtime of `PODSHIM_TEST_RUNTIMES`. Needs root.
+//!
+//! Tests named `cNN_…` are rows of the conformance list; the others are the everyday use of the command line. Each runs on a
+//! host of its own and ends with a look at what is left: processes, mounts, cgroups, files.
+
+mod support;
+
+mod e2e {
+    mod commands;
+    mod environment;
+    mod foreground;
+    mod lifecycle;
+    mod logs;
+    mod manifests;
+    mod paths;
+    mod resources;
+    mod sandbox;
+    mod security;
+    mod sharing;
+    mod volumes;
+}
