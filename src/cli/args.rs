@@ -18,25 +18,61 @@ pub(super) struct Cli {
 #[derive(Clone, Debug, Args)]
 pub(super) struct Global {
     /// Directory of images, layers and volumes
-    #[arg(long, global = true, env = "PODSHIM_ROOT", default_value = "/var/lib/podshim", value_name = "DIR")]
+    #[arg(
+        long,
+        global = true,
+        env = "PODSHIM_ROOT",
+        default_value = "/var/lib/podshim",
+        value_name = "DIR"
+    )]
     pub root: PathBuf,
     /// Directory of running pods, gone at reboot
-    #[arg(long, global = true, env = "PODSHIM_STATE", default_value = "/run/podshim", value_name = "DIR")]
+    #[arg(
+        long,
+        global = true,
+        env = "PODSHIM_STATE",
+        default_value = "/run/podshim",
+        value_name = "DIR"
+    )]
     pub state: PathBuf,
     /// Directory of container logs
-    #[arg(long, global = true, env = "PODSHIM_LOGS", default_value = "/var/log/pods", value_name = "DIR")]
+    #[arg(
+        long,
+        global = true,
+        env = "PODSHIM_LOGS",
+        default_value = "/var/log/pods",
+        value_name = "DIR"
+    )]
     pub logs: PathBuf,
     /// OCI runtime: a name or a path [default: the first of runc, crun, youki]
     #[arg(long, global = true, env = "PODSHIM_RUNTIME", value_name = "NAME|PATH")]
     pub runtime: Option<String>,
     /// Namespace of pods named without one
-    #[arg(short, long, global = true, env = "PODSHIM_NAMESPACE", default_value = "default")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "PODSHIM_NAMESPACE",
+        default_value = "default"
+    )]
     pub namespace: String,
     /// What to tell on standard error: off, error, warn, info, debug, trace
-    #[arg(long, global = true, env = "PODSHIM_LOG_LEVEL", default_value = "warn", value_name = "LEVEL")]
+    #[arg(
+        long,
+        global = true,
+        env = "PODSHIM_LOG_LEVEL",
+        default_value = "warn",
+        value_name = "LEVEL"
+    )]
     pub log_level: LevelFilter,
     /// How errors are written
-    #[arg(long, global = true, env = "PODSHIM_LOG_FORMAT", value_enum, default_value = "text")]
+    #[arg(
+        long,
+        global = true,
+        env = "PODSHIM_LOG_FORMAT",
+        value_enum,
+        default_value = "text"
+    )]
     pub log_format: LogFormat,
 }
 
@@ -188,7 +224,12 @@ pub(super) struct LogsArgs {
     #[arg(short, long)]
     pub previous: bool,
     /// Only the last lines; -1 means all
-    #[arg(long, allow_hyphen_values = true, default_value = "-1", value_name = "N")]
+    #[arg(
+        long,
+        allow_hyphen_values = true,
+        default_value = "-1",
+        value_name = "N"
+    )]
     pub tail: i64,
     /// Only lines younger than this, like 5s, 2m, 3h
     #[arg(long, value_name = "DURATION", conflicts_with = "since_time")]

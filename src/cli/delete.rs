@@ -30,7 +30,10 @@ pub(super) fn delete(settings: &Settings, args: &DeleteArgs) -> Outcome {
         (None, _) => DONE,
         (Some(failed), 0) if failures.is_empty() => Err(failed),
         (Some(last), _) => {
-            failures.iter().chain([&last]).for_each(|failed| drop(report::print(failed, false)));
+            failures
+                .iter()
+                .chain([&last])
+                .for_each(|failed| drop(report::print(failed, false)));
             Ok(Code::Partly as u8)
         }
     }
@@ -70,15 +73,29 @@ fn named_in(args: &DeleteArgs) -> Result<Vec<(String, String)>, Failed> {
     }
     let name = |pod: manifest::RawPod| {
         let meta = pod.pod.metadata;
-        Some((meta.namespace.unwrap_or_else(|| "default".into()), meta.name?))
+        Some((
+            meta.namespace.unwrap_or_else(|| "default".into()),
+            meta.name?,
+        ))
     };
     Ok(documents.pods.into_iter().filter_map(name).collect())
 }
 
 /// Stops one pod and removes what is left of it.
-pub(super) fn delete_one(pod: &PodRecord, grace: Option<u64>, force: bool, wait: bool) -> Result<(), Failed> {
+pub(super) fn delete_one(
+    pod: &PodRecord,
+    grace: Option<u64>,
+    force: bool,
+    wait: bool,
+) -> Result<(), Failed> {
     let grace_seconds = if force { Some(0) } else { grace };
-    stop::ask(pod, &Request::Stop { grace_seconds, force })?;
+    stop::ask(
+        pod,
+        &Request::Stop {
+            grace_seconds,
+            force,
+        },
+    )?;
     if !wait {
         return Ok(());
     }

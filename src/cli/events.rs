@@ -19,7 +19,12 @@ pub(super) fn events(settings: &Settings, args: &EventsArgs) -> Outcome {
     let json = match args.output.as_str() {
         "table" => false,
         "jsonl" | "json" => true,
-        other => return Err(Failed::new(Code::Usage, format!("unknown output format `{other}`")).hint("table or jsonl")),
+        other => {
+            return Err(
+                Failed::new(Code::Usage, format!("unknown output format `{other}`"))
+                    .hint("table or jsonl"),
+            );
+        }
     };
     let since = args.since.as_deref().map(table::duration).transpose()?;
     let mut pods = match &args.pod {
@@ -31,14 +36,24 @@ pub(super) fn events(settings: &Settings, args: &EventsArgs) -> Outcome {
         let mut new = Vec::new();
         for pod in &pods {
             let seen = next.entry(pod.plan.pod.uid.clone()).or_insert(0);
-            let events = read_events(&pod.dir.file("events.jsonl")).map_err(cannot("read the event log"))?;
-            for event in events.into_iter().filter(|event| event.seq >= *seen).collect::<Vec<_>>() {
+            let events =
+                read_events(&pod.dir.file("events.jsonl")).map_err(cannot("read the event log"))?;
+            for event in events
+                .into_iter()
+                .filter(|event| event.seq >= *seen)
+                .collect::<Vec<_>>()
+            {
                 *seen = event.seq + 1;
                 new.push((pod.plan.pod.name.clone(), event));
             }
         }
         new.sort_by_key(|(_, event)| event.at.wall);
-        let oldest = since.map(|since| sys::now().wall.0.saturating_sub(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)));
+        let oldest = since.map(|since| {
+            sys::now()
+                .wall
+                .0
+                .saturating_sub(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        });
         new.retain(|(_, event)| oldest.is_none_or(|oldest| event.at.wall.0 >= oldest));
         print(&new, json)?;
         if !args.follow || (args.pod.is_some() && is_over(&pods[0])?) {
@@ -69,12 +84,24 @@ fn print(events: &[(String, Event)], json: bool) -> Result<(), Failed> {
     let rows: Vec<Vec<String>> = events
         .iter()
         .map(|(pod, event)| {
-            let object = event.container.as_ref().map_or_else(|| pod.clone(), |container| format!("{pod}/{container}"));
-            vec![event.at.wall.rfc3339(), kind(event).into(), event.reason.clone(), object, event.message.clone()]
+            let object = event
+                .container
+                .as_ref()
+                .map_or_else(|| pod.clone(), |container| format!("{pod}/{container}"));
+            vec![
+                event.at.wall.rfc3339(),
+                kind(event).into(),
+                event.reason.clone(),
+                object,
+                event.message.clone(),
+            ]
         })
         .collect();
     if !rows.is_empty() {
-        table::print(Some(&["TIME", "TYPE", "REASON", "OBJECT", "MESSAGE"]), &rows);
+        table::print(
+            Some(&["TIME", "TYPE", "REASON", "OBJECT", "MESSAGE"]),
+            &rows,
+        );
     }
     Ok(())
 }

@@ -17,9 +17,13 @@ const LOOK: Duration = Duration::from_millis(10);
 pub(super) fn exec(settings: &Settings, args: &ExecArgs) -> Outcome {
     let (pod, named) = pods::find_with_container(settings, &args.pod)?;
     let container = pods::container(&pod, args.container.as_deref().or(named.as_deref()))?;
-    let running = pods::container_view(&pod, &container.name).and_then(|view| view.pid.and(view.instance.as_ref()));
+    let running = pods::container_view(&pod, &container.name)
+        .and_then(|view| view.pid.and(view.instance.as_ref()));
     let Some(instance) = running else {
-        let message = format!("container `{}` of pod `{}` is not running", container.name, pod.plan.pod.name);
+        let message = format!(
+            "container `{}` of pod `{}` is not running",
+            container.name, pod.plan.pod.name
+        );
         return Err(Failed::new(Code::Own, message));
     };
     let driver = Driver::new(pod.plan.runtime.clone(), pod.dir.file("runtime"));
@@ -30,7 +34,10 @@ pub(super) fn exec(settings: &Settings, args: &ExecArgs) -> Outcome {
         user: args.user.as_deref(),
         cwd: args.workdir.as_deref(),
     };
-    let argv = driver.exec_argv(&ExecCall { id: instance, process });
+    let argv = driver.exec_argv(&ExecCall {
+        id: instance,
+        process,
+    });
     let argv = argv.map_err(|e| Failed::new(Code::Own, e))?;
     let mut command = command(&argv)?;
     if !args.stdin {
@@ -39,14 +46,19 @@ pub(super) fn exec(settings: &Settings, args: &ExecArgs) -> Outcome {
     match args.timeout {
         None => {
             let error = command.exec();
-            Err(Failed::new(Code::Own, cannot(format!("run `{}`", argv[0].to_string_lossy()))(error)))
+            Err(Failed::new(
+                Code::Own,
+                cannot(format!("run `{}`", argv[0].to_string_lossy()))(error),
+            ))
         }
         Some(seconds) => with_time_limit(command, Duration::from_secs(seconds)),
     }
 }
 
 fn command(argv: &[OsString]) -> Result<Command, Failed> {
-    let (program, rest) = argv.split_first().ok_or_else(|| Failed::new(Code::Own, "there is no command line"))?;
+    let (program, rest) = argv
+        .split_first()
+        .ok_or_else(|| Failed::new(Code::Own, "there is no command line"))?;
     let mut command = Command::new(program);
     command.args(rest);
     Ok(command)
@@ -59,11 +71,16 @@ fn with_time_limit(mut command: Command, limit: Duration) -> Outcome {
     let deadline = crate::cli::follow::now() + limit;
     loop {
         if let Some(status) = child.try_wait().map_err(fail)? {
-            let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(255);
+            let code = status
+                .code()
+                .or_else(|| status.signal().map(|signal| 128 + signal))
+                .unwrap_or(255);
             return Ok(u8::try_from(code).unwrap_or(u8::MAX));
         }
         if crate::cli::follow::now() >= deadline {
-            let group = i32::try_from(child.id()).ok().map(nix::unistd::Pid::from_raw);
+            let group = i32::try_from(child.id())
+                .ok()
+                .map(nix::unistd::Pid::from_raw);
             if let Some(group) = group {
                 let _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL);
             }

@@ -40,7 +40,11 @@ pub struct Failed {
 impl Failed {
     /// An error with its code.
     pub fn new(code: Code, error: impl Into<Box<dyn Error>>) -> Failed {
-        Failed { code, error: error.into(), hint: None }
+        Failed {
+            code,
+            error: error.into(),
+            hint: None,
+        }
     }
 
     /// The same with advice.
@@ -76,5 +80,8 @@ pub struct Cannot {
 /// Puts a sentence before an error.
 pub fn cannot<E: Into<Box<dyn Error>>>(what: impl Into<String>) -> impl FnOnce(E) -> Cannot {
     let what = what.into();
-    move |source| Cannot { what, source: source.into() }
+    move |source| Cannot {
+        what,
+        source: source.into(),
+    }
 }

@@ -27,13 +27,18 @@ struct Unsupervised {
 
 /// Everything has ended and is released: no process of the pod is left.
 pub(super) fn has_ended(pod: &PodRecord) -> bool {
-    pod.snapshot.as_ref().is_some_and(|snapshot| snapshot.view.settled)
+    pod.snapshot
+        .as_ref()
+        .is_some_and(|snapshot| snapshot.view.settled)
 }
 
 /// The pod as it is now.
 pub(super) fn reread(pod: &PodRecord) -> Result<PodRecord, Failed> {
     let snapshot = Snapshot::read(&pod.dir).map_err(cannot("read the pod's snapshot"))?;
-    Ok(PodRecord { snapshot, ..pod.clone() })
+    Ok(PodRecord {
+        snapshot,
+        ..pod.clone()
+    })
 }
 
 /// A pod whose keeper died gets a new one, which goes on from what it finds.
@@ -43,7 +48,10 @@ pub(super) fn ensure_supervised(pod: &PodRecord) -> Result<(), Failed> {
         return Ok(());
     }
     drop(lock);
-    Ok(spawn::start_keeper(&pod.dir).map_err(cannot(format!("start a keeper for pod `{}`", pod.plan.pod.name)))?)
+    Ok(spawn::start_keeper(&pod.dir).map_err(cannot(format!(
+        "start a keeper for pod `{}`",
+        pod.plan.pod.name
+    )))?)
 }
 
 /// Follows the pod until `done` says so, or until `deadline`; gives the view that was done.
@@ -76,7 +84,11 @@ pub(super) fn until(
 }
 
 /// Watches by the control socket; `None` when it is not there, ends, or time is up.
-fn watch(dir: &PodDir, left: Option<Duration>, done: &mut impl FnMut(&PodView) -> bool) -> Option<PodView> {
+fn watch(
+    dir: &PodDir,
+    left: Option<Duration>,
+    done: &mut impl FnMut(&PodView) -> bool,
+) -> Option<PodView> {
     let started = now();
     let mut client = Client::connect(dir).ok()?;
     client.watch().ok()?;
@@ -96,13 +108,19 @@ fn watch(dir: &PodDir, left: Option<Duration>, done: &mut impl FnMut(&PodView) -
 /// An error if nobody supervises the pod and nobody will: its keeper has ended without settling it.
 fn lives_or_fails(pod: &PodRecord) -> Result<(), Failed> {
     if !pod.dir.file("plan.json").exists() {
-        return Err(Failed::new(Code::NotFound, format!("pod `{}` is gone", pod.plan.pod.name)));
+        return Err(Failed::new(
+            Code::NotFound,
+            format!("pod `{}` is gone", pod.plan.pod.name),
+        ));
     }
     let free = Lock::try_take(&pod.dir.file("lock")).is_ok_and(|lock| lock.is_some());
     let log = std::fs::read_to_string(pod.dir.file("supervisor.log")).unwrap_or_default();
     if free && !has_ended(&reread(pod)?) && !log.is_empty() {
         let said = log.lines().last().unwrap_or_default().to_owned();
-        let error = Unsupervised { pod: pod.plan.pod.name.clone(), said };
+        let error = Unsupervised {
+            pod: pod.plan.pod.name.clone(),
+            said,
+        };
         let hint = format!("see `{}`", pod.dir.file("supervisor.log").display());
         return Err(Failed::new(Code::Failed, error).hint(hint));
     }
@@ -123,7 +141,10 @@ pub(super) fn refused(error: ClientError) -> Failed {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "how long a person waits is no business of the machine's clock")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long a person waits is no business of the machine's clock"
+)]
 pub(super) fn now() -> Instant {
     Instant::now()
 }

@@ -2,23 +2,22 @@
 //! one at once), its exit code at the end.
 
 use crate::cli::args::RunArgs;
-use crate::cli::exit::{Code, Outcome, cannot};
+use crate::cli::exit::{Code, Failed, Outcome, cannot};
 use crate::cli::{delete, follow, report, run};
-use crate::manifest::Role;
-use crate::pod::{self, PodView};
-use crate::stdio::{self, LogQuery};
+use crate::pod::{self, ContainerState, PodView};
+use crate::stdio::{self, LogQuery, LogSource};
 use crate::supervisor::PodRecord;
 use crate::sys;
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 
 /// Shows the pod until it has ended.
 pub(super) fn attend(pod: &PodRecord, args: &RunArgs) -> Outcome {
     // Blocked before any thread starts, so that all inherit it and only the reader takes them.
-    let mut signals =
-        sys::block_signals(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]).map_err(cannot("block signals"))?;
+    let mut signals = sys::block_signals(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP])
+        .map_err(cannot("block signals"))?;
     let for_stop = pod.clone();
     std::thread::spawn(move || {
         let mut asked = 0;
@@ -32,7 +31,10 @@ pub(super) fn attend(pod: &PodRecord, args: &RunArgs) -> Outcome {
         show_new_instances(pod, view, &mut shown);
         view.settled
     })?;
-    let _ended: Vec<()> = shown.into_values().filter_map(|printer: Printer| printer.join()).collect();
+    let _ended: Vec<()> = shown
+        .into_values()
+        .filter_map(|printer: Printer| printer.join())
+        .collect();
     let code = exit_code(pod, &view, args);
     if args.rm {
         delete::delete_one(pod, None, false, true)?;
@@ -42,18 +44,39 @@ pub(super) fn attend(pod: &PodRecord, args: &RunArgs) -> Outcome {
 
 fn exit_code(pod: &PodRecord, view: &PodView, args: &RunArgs) -> Outcome {
     for container in &view.containers {
-        if let Some((reason, message)) = container.start_error() {
-            report::warn(format!("container `{}`: {reason}: {message}", container.name));
+        if let ContainerState::Terminated(end) = &container.state
+            && end.reason == "StartError"
+        {
+            report::warn(format!(
+                "container `{}`: {}: {}",
+                container.name, end.reason, end.message
+            ));
         }
     }
     if !view.reason.is_empty() {
-        report::warn(format!("pod `{}`: {}: {}", pod.plan.pod.name, view.reason, view.message));
+        report::warn(format!(
+            "pod `{}`: {}: {}",
+            pod.plan.pod.name, view.reason, view.message
+        ));
     }
     let code = match &args.exit_code_from {
         None => pod::exit_code(view),
-        Some(name) => match view.containers.iter().find(|c| c.name == *name).map(|c| c.exit_code()) {
-            Some(code) => code.unwrap_or(i32::from(Code::Own as u8)),
-            None => return Err(crate::cli::Failed::new(Code::NotFound, format!("container `{name}` not found"))),
+        Some(name) => match view
+            .containers
+            .iter()
+            .find(|c| c.name == *name)
+            .map(|c| &c.state)
+        {
+            Some(ContainerState::Terminated(end)) => end.exit_code,
+            Some(ContainerState::Waiting { .. } | ContainerState::Running { .. }) => {
+                i32::from(Code::Own as u8)
+            }
+            None => {
+                return Err(Failed::new(
+                    Code::NotFound,
+                    format!("container `{name}` not found"),
+                ));
+            }
         },
     };
     Ok(u8::try_from(code).unwrap_or(u8::MAX))
@@ -62,7 +85,7 @@ fn exit_code(pod: &PodRecord, view: &PodView, args: &RunArgs) -> Outcome {
 /// The thread that prints one instance's log, and how it learns that the instance has ended.
 struct Printer {
     thread: JoinHandle<()>,
-    _end: std::sync::mpsc::Sender<()>,
+    _end: Sender<()>,
 }
 
 impl Printer {
@@ -73,21 +96,38 @@ impl Printer {
 }
 
 /// Starts to print every instance that has appeared; lets those go that have ended.
-fn show_new_instances(pod: &PodRecord, view: &PodView, shown: &mut BTreeMap<(String, u32), Printer>) {
-    let width = view.containers.iter().map(|c| c.name.len()).max().unwrap_or(0);
-    for container in &view.containers {
-        let Some(instance) = &container.instance else { continue };
-        let attempt = instance.0.rsplit_once('-').and_then(|(_, n)| n.parse().ok()).unwrap_or(0);
+fn show_new_instances(
+    pod: &PodRecord,
+    view: &PodView,
+    shown: &mut BTreeMap<(String, u32), Printer>,
+) {
+    let width = view
+        .containers
+        .iter()
+        .map(|c| c.name.len())
+        .max()
+        .unwrap_or(0);
+    for container in view.containers.iter().filter(|c| c.instance.is_some()) {
+        let attempt = container.restart_count;
         let key = (container.name.clone(), attempt);
-        if shown.contains_key(&key) || (container.role == Role::Init && container.pid.is_none() && container.last_state.is_none() && !container.has_ended()) {
+        if shown.contains_key(&key) {
             continue;
         }
-        let earlier: Vec<_> = shown.keys().filter(|(name, n)| *name == container.name && *n < attempt).cloned().collect();
+        let earlier: Vec<_> = shown
+            .keys()
+            .filter(|(name, n)| *name == container.name && *n < attempt)
+            .cloned()
+            .collect();
         for key in earlier {
             shown.remove(&key).and_then(Printer::join);
         }
-        let path = stdio::container_log(&pod.plan.dirs.logs, &pod.plan.pod, &container.name, attempt);
-        let prefix = if view.containers.len() > 1 { Some(format!("{:width$} | ", container.name)) } else { None };
+        let path =
+            stdio::container_log(&pod.plan.dirs.logs, &pod.plan.pod, &container.name, attempt);
+        let prefix = if view.containers.len() > 1 {
+            Some(format!("{:width$} | ", container.name))
+        } else {
+            None
+        };
         let (end, ended) = channel();
         let thread = std::thread::spawn(move || print(&path, prefix, &ended));
         shown.insert(key, Printer { thread, _end: end });
@@ -95,9 +135,16 @@ fn show_new_instances(pod: &PodRecord, view: &PodView, shown: &mut BTreeMap<(Str
 }
 
 fn print(path: &std::path::Path, prefix: Option<String>, ended: &Receiver<()>) {
-    let query = LogQuery { prefix, ..LogQuery::default() };
-    let is_finished = || matches!(ended.try_recv(), Err(std::sync::mpsc::TryRecvError::Disconnected));
-    if let Err(error) = stdio::follow_one(path, &query, &mut std::io::stdout(), &is_finished)
+    let query = LogQuery {
+        prefix,
+        ..LogQuery::default()
+    };
+    let source = LogSource {
+        path: path.to_owned(),
+        query,
+    };
+    let is_finished = |_| matches!(ended.try_recv(), Err(TryRecvError::Disconnected));
+    if let Err(error) = stdio::follow(&[source], &mut std::io::stdout(), is_finished)
         && error.kind() != std::io::ErrorKind::BrokenPipe
     {
         report::warn(format!("cannot read `{}`: {error}", path.display()));

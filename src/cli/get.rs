@@ -62,7 +62,8 @@ impl Format {
                 Some(path) => Format::JsonPath(path.to_owned()),
                 None => {
                     let message = format!("unknown output format `{other}`");
-                    return Err(Failed::new(Code::Usage, message).hint("one of table, wide, json, yaml, name, jsonl, jsonpath=…"));
+                    return Err(Failed::new(Code::Usage, message)
+                        .hint("one of table, wide, json, yaml, name, jsonl, jsonpath=…"));
                 }
             },
         })
@@ -74,18 +75,26 @@ fn chosen(settings: &Settings, args: &GetArgs) -> Result<Vec<PodRecord>, Failed>
         let selector = args.selector.as_deref().map(Selector::parse);
         return Ok(pods::all(settings, args.all_namespaces, selector.as_ref()));
     }
-    args.pods.iter().map(|name| pods::find(settings, name)).collect()
+    args.pods
+        .iter()
+        .map(|name| pods::find(settings, name))
+        .collect()
 }
 
 fn render(pods: &[PodRecord], args: &GetArgs, format: &Format) -> Result<Vec<u8>, Failed> {
     let mut out = Vec::new();
     let value = || match pods {
         [one] if args.pods.len() == 1 => object(one),
-        many => json!({ "apiVersion": "v1", "kind": "List", "metadata": {}, "items": many.iter().map(object).collect::<Vec<_>>() }),
+        many => {
+            json!({ "apiVersion": "v1", "kind": "List", "metadata": {}, "items": many.iter().map(object).collect::<Vec<_>>() })
+        }
     };
     match format {
         Format::Table { wide } => {
-            let rows: Vec<_> = pods.iter().map(|pod| row(pod, args.all_namespaces, *wide)).collect();
+            let rows: Vec<_> = pods
+                .iter()
+                .map(|pod| row(pod, args.all_namespaces, *wide))
+                .collect();
             if rows.is_empty() {
                 eprintln!("no pods found");
             } else {
@@ -94,10 +103,16 @@ fn render(pods: &[PodRecord], args: &GetArgs, format: &Format) -> Result<Vec<u8>
             }
         }
         Format::Json => writeln!(out, "{:#}", value())?,
-        Format::JsonLines => pods.iter().try_for_each(|pod| writeln!(out, "{}", object(pod)))?,
+        Format::JsonLines => pods
+            .iter()
+            .try_for_each(|pod| writeln!(out, "{}", object(pod)))?,
         Format::Yaml => out.extend_from_slice(serde_saphyr::to_string(&value())?.as_bytes()),
-        Format::Name => pods.iter().try_for_each(|pod| writeln!(out, "{}", pods::shown(pod)))?,
-        Format::Uid => pods.iter().try_for_each(|pod| writeln!(out, "{}", pod.plan.pod.uid))?,
+        Format::Name => pods
+            .iter()
+            .try_for_each(|pod| writeln!(out, "{}", pods::shown(pod)))?,
+        Format::Uid => pods
+            .iter()
+            .try_for_each(|pod| writeln!(out, "{}", pod.plan.pod.uid))?,
         Format::JsonPath(path) => {
             let text = jsonpath::print(path, &value()).map_err(|e| Failed::new(Code::Usage, e))?;
             writeln!(out, "{text}")?;
@@ -124,7 +139,11 @@ pub(super) fn object(pod: &PodRecord) -> Value {
 }
 
 fn heading(namespaces: bool, wide: bool) -> Vec<&'static str> {
-    let mut heading = if namespaces { vec!["NAMESPACE"] } else { Vec::new() };
+    let mut heading = if namespaces {
+        vec!["NAMESPACE"]
+    } else {
+        Vec::new()
+    };
     heading.extend(["NAME", "READY", "STATUS", "RESTARTS", "AGE"]);
     if wide {
         heading.extend(["IP", "UID", "RUNTIME"]);
@@ -134,7 +153,11 @@ fn heading(namespaces: bool, wide: bool) -> Vec<&'static str> {
 
 fn row(pod: &PodRecord, namespaces: bool, wide: bool) -> Vec<String> {
     let spec = &pod.plan.pod;
-    let mut row = if namespaces { vec![spec.namespace.clone()] } else { Vec::new() };
+    let mut row = if namespaces {
+        vec![spec.namespace.clone()]
+    } else {
+        Vec::new()
+    };
     row.push(spec.name.clone());
     let view = pods::view(pod);
     match view {
@@ -147,11 +170,22 @@ fn row(pod: &PodRecord, namespaces: bool, wide: bool) -> Vec<String> {
                 table::age(Duration::from_millis(age)),
             ]);
         }
-        None => row.extend([format!("0/{}", spec.containers.len()), "Pending".into(), "0".into(), "0s".into()]),
+        None => row.extend([
+            format!("0/{}", spec.containers.len()),
+            "Pending".into(),
+            "0".into(),
+            "0s".into(),
+        ]),
     }
     if wide {
-        let ip = view.and_then(|v| v.pod_ips.first()).map_or("<none>", String::as_str);
-        row.extend([ip.to_owned(), spec.uid.to_string(), pod.plan.runtime.name()]);
+        let ip = view
+            .and_then(|v| v.pod_ips.first())
+            .map_or("<none>", String::as_str);
+        row.extend([
+            ip.to_owned(),
+            spec.uid.to_string(),
+            pod.plan.runtime.kind.quirks().name.to_owned(),
+        ]);
     }
     row
 }

@@ -12,7 +12,9 @@ use std::path::Path;
 
 /// Runs the life that the first argument names, if it names one; its exit code.
 pub(super) fn main(argv: &[OsString]) -> Option<u8> {
-    let [_, verb, rest @ ..] = argv else { return None };
+    let [_, verb, rest @ ..] = argv else {
+        return None;
+    };
     let result = match (verb.to_str()?, rest) {
         (KEEPER_VERB, [state, data]) => keeper(state, data),
         (SUPERVISOR_VERB, [state, data]) => supervisor(state, data),
@@ -37,19 +39,29 @@ fn stdin() -> std::io::Result<OwnedFd> {
 
 fn keeper(state: &OsString, data: &OsString) -> Result {
     let listener = stdin()?;
-    Ok(keep(PodDir::new(Path::new(state), Path::new(data)), listener)?)
+    Ok(keep(
+        PodDir::new(Path::new(state), Path::new(data)),
+        listener,
+    )?)
 }
 
 fn supervisor(state: &OsString, data: &OsString) -> Result {
     report::start_logging(tracing_subscriber::filter::LevelFilter::INFO, false);
-    Ok(supervise(PodDir::new(Path::new(state), Path::new(data)), stdin()?, api::serve)?)
+    Ok(supervise(
+        PodDir::new(Path::new(state), Path::new(data)),
+        stdin()?,
+        api::serve,
+    )?)
 }
 
 /// Prints the image, or why there is none, as JSON.
 fn image_helper(data: &OsString, reference: &OsString, policy: &OsString) -> Result {
     let policy = serde_json::from_str(&policy.to_string_lossy())?;
     let image = image::ensure(Path::new(data), &reference.to_string_lossy(), policy);
-    let answer = image.map_err(|error| Failure { reason: error.reason(), message: report::chain(&error) });
+    let answer = image.map_err(|error| Failure {
+        reason: error.reason(),
+        message: report::chain(&error),
+    });
     println!("{}", serde_json::to_string(&answer)?);
     Ok(())
 }

@@ -16,25 +16,42 @@ struct Lacks {
 
 /// The runtime to use.
 pub(super) fn runtime(settings: &Settings) -> Result<Runtime, Failed> {
-    let threads = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let threads = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     let threads = threads.map_err(cannot("start the event loop"))?;
-    threads.block_on(runtime::find(settings.runtime.as_deref())).map_err(|e| {
-        Failed::new(Code::Host, e).hint("install runc, crun or youki from your distribution, or name one with --runtime")
-    })
+    threads
+        .block_on(runtime::find(settings.runtime.as_deref()))
+        .map_err(|e| {
+            Failed::new(Code::Host, e).hint(
+                "install runc, crun or youki from your distribution, or name one with --runtime",
+            )
+        })
 }
 
 /// What this machine is.
 pub(super) fn facts(settings: &Settings) -> Result<HostFacts, Failed> {
-    runtime::host_facts(&settings.dirs.data).map_err(|e| Failed::new(Code::Host, cannot("look at this machine")(e)))
+    runtime::host_facts(&settings.dirs.data)
+        .map_err(|e| Failed::new(Code::Host, cannot("look at this machine")(e)))
 }
 
 /// Refuses what cannot work here, and warns of what will work with less.
 pub(super) fn check(runtime: &Runtime, needs: &Needs) -> Result<(), Failed> {
     for problem in runtime::preflight(runtime, needs) {
         if problem.fatal {
-            return Err(Failed::new(Code::Host, Lacks { what: problem.what, why: problem.why }).hint(problem.hint));
+            return Err(Failed::new(
+                Code::Host,
+                Lacks {
+                    what: problem.what,
+                    why: problem.why,
+                },
+            )
+            .hint(problem.hint));
         }
-        report::warn(format!("{}: {} ({})", problem.what, problem.why, problem.hint));
+        report::warn(format!(
+            "{}: {} ({})",
+            problem.what, problem.why, problem.hint
+        ));
     }
     Ok(())
 }

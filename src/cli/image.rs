@@ -18,7 +18,8 @@ pub(super) fn image(settings: &Settings, verb: &ImageVerb) -> Outcome {
 }
 
 fn load(settings: &Settings, source: &str, name: Option<&str>) -> Outcome {
-    let loaded = image::load(&settings.dirs.data, source, name).map_err(cannot(format!("load `{source}`")))?;
+    let loaded = image::load(&settings.dirs.data, source, name)
+        .map_err(cannot(format!("load `{source}`")))?;
     for name in loaded {
         println!("{name}");
     }
@@ -34,12 +35,21 @@ fn list(settings: &Settings, output: &str) -> Outcome {
                 .iter()
                 .map(|record| {
                     let id = record.id.strip_prefix("sha256:").unwrap_or(&record.id);
-                    vec![record.reference.clone(), id.get(..12).unwrap_or(id).to_owned(), record.layers.len().to_string()]
+                    vec![
+                        record.reference.clone(),
+                        id.get(..12).unwrap_or(id).to_owned(),
+                        record.layers.len().to_string(),
+                    ]
                 })
                 .collect();
             table::print(Some(&["IMAGE", "ID", "LAYERS"]), &rows);
         }
-        other => return Err(Failed::new(Code::Usage, format!("unknown output format `{other}`")).hint("table or json")),
+        other => {
+            return Err(
+                Failed::new(Code::Usage, format!("unknown output format `{other}`"))
+                    .hint("table or json"),
+            );
+        }
     }
     DONE
 }
@@ -49,7 +59,13 @@ fn remove(settings: &Settings, names: &[String]) -> Outcome {
         .0
         .into_iter()
         .filter_map(|pod| pod.snapshot)
-        .flat_map(|snapshot| snapshot.hands.images.into_values().flat_map(|image| image.layers))
+        .flat_map(|snapshot| {
+            snapshot
+                .hands
+                .images
+                .into_values()
+                .flat_map(|image| image.layers)
+        })
         .collect();
     let mut failures = Vec::new();
     for name in names {
@@ -69,8 +85,14 @@ fn remove(settings: &Settings, names: &[String]) -> Outcome {
         0 => DONE,
         n if n == names.len() && n == 1 => Err(failures.remove(0)),
         n => {
-            failures.iter().for_each(|failed| drop(report::print(failed, false)));
-            Ok(if n == names.len() { failures[0].code } else { Code::Partly } as u8)
+            failures
+                .iter()
+                .for_each(|failed| drop(report::print(failed, false)));
+            Ok(if n == names.len() {
+                failures[0].code
+            } else {
+                Code::Partly
+            } as u8)
         }
     }
 }

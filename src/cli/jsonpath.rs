@@ -16,7 +16,9 @@ pub(super) fn print(template: &str, value: &Value) -> Result<String, TemplateErr
     let mut text = String::new();
     let mut rest = template;
     while let Some((before, after)) = rest.split_once('{') {
-        let (inside, after) = after.split_once('}').ok_or_else(|| TemplateError(after.to_owned()))?;
+        let (inside, after) = after
+            .split_once('}')
+            .ok_or_else(|| TemplateError(after.to_owned()))?;
         text.push_str(before);
         match inside.strip_prefix('"').and_then(|t| t.strip_suffix('"')) {
             Some(literal) => text.push_str(&literal.replace("\\n", "\n").replace("\\t", "\t")),
@@ -45,9 +47,15 @@ fn path(text: &str, value: &Value) -> Result<String, TemplateError> {
             (None, "*") => found.into_iter().flat_map(children).collect(),
             (None, step) if rest.starts_with('[') => {
                 let index: i64 = step.parse().map_err(|_| wrong())?;
-                found.into_iter().filter_map(|value| at(value, index)).collect()
+                found
+                    .into_iter()
+                    .filter_map(|value| at(value, index))
+                    .collect()
             }
-            (quoted, step) => found.into_iter().filter_map(|value| value.get(quoted.unwrap_or(step))).collect(),
+            (quoted, step) => found
+                .into_iter()
+                .filter_map(|value| value.get(quoted.unwrap_or(step)))
+                .collect(),
         };
         rest = after;
     }
@@ -68,7 +76,11 @@ fn children(value: &Value) -> Vec<&Value> {
 
 fn at(value: &Value, index: i64) -> Option<&Value> {
     let items = value.as_array()?;
-    let index = if index < 0 { i64::try_from(items.len()).ok()? + index } else { index };
+    let index = if index < 0 {
+        i64::try_from(items.len()).ok()? + index
+    } else {
+        index
+    };
     items.get(usize::try_from(index).ok()?)
 }
 
@@ -79,7 +91,8 @@ mod tests {
 
     #[test]
     fn templates_read_as_kubectl_reads_them() {
-        let value = json!({ "a": { "b": [1, "x"], "k.l": true }, "items": [{ "n": "p" }, { "n": "q" }] });
+        let value =
+            json!({ "a": { "b": [1, "x"], "k.l": true }, "items": [{ "n": "p" }, { "n": "q" }] });
         for (template, text) in [
             ("{.a.b[0]}", "1"),
             ("{.a.b[-1]}", "x"),

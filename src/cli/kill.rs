@@ -7,7 +7,10 @@ use crate::cli::{pods, stop};
 use crate::pod::Request;
 
 pub(super) fn kill(settings: &Settings, args: &KillArgs) -> Outcome {
-    let signal = args.signal.parse().map_err(|e| Failed::new(Code::Usage, cannot("send the signal")(e)))?;
+    let signal = args
+        .signal
+        .parse()
+        .map_err(|e| Failed::new(Code::Usage, cannot("send the signal")(e)))?;
     let (pod, named) = pods::find_with_container(settings, &args.pod)?;
     let container = args.container.clone().or(named);
     if let Some(name) = &container {

@@ -35,7 +35,10 @@ pub(super) fn find(settings: &Settings, text: &str) -> Result<PodRecord, Failed>
 }
 
 /// The pod that `text` names, and the container if it names one too.
-pub(super) fn find_with_container(settings: &Settings, text: &str) -> Result<(PodRecord, Option<String>), Failed> {
+pub(super) fn find_with_container(
+    settings: &Settings,
+    text: &str,
+) -> Result<(PodRecord, Option<String>), Failed> {
     let text = text.strip_prefix("pod/").unwrap_or(text);
     let parts: Vec<&str> = text.split('/').collect();
     let readings: Vec<(&str, &str, Option<&str>)> = match parts[..] {
@@ -48,13 +51,19 @@ pub(super) fn find_with_container(settings: &Settings, text: &str) -> Result<(Po
     for (namespace, name, container) in &readings {
         let uid = find_name(&settings.dirs, namespace, name);
         if let Some(pod) = uid.and_then(|uid| read_pod(&settings.dirs, &uid).transpose()) {
-            return Ok((pod.map_err(cannot(format!("read pod `{text}`")))?, container.map(str::to_owned)));
+            return Ok((
+                pod.map_err(cannot(format!("read pod `{text}`")))?,
+                container.map(str::to_owned),
+            ));
         }
     }
-    let (uid, container) = text.split_once('/').map_or((text, None), |(uid, c)| (uid, Some(c.to_owned())));
+    let (uid, container) = text
+        .split_once('/')
+        .map_or((text, None), |(uid, c)| (uid, Some(c.to_owned())));
     match by_uid(settings, uid)? {
         Some(pod) => Ok((pod, container)),
-        None => Err(Failed::new(Code::NotFound, NoSuchPod(text.to_owned())).hint("`podshim get -A` lists all pods")),
+        None => Err(Failed::new(Code::NotFound, NoSuchPod(text.to_owned()))
+            .hint("`podshim get -A` lists all pods")),
     }
 }
 
@@ -68,7 +77,11 @@ fn by_uid(settings: &Settings, prefix: &str) -> Result<Option<PodRecord>, Failed
 }
 
 /// Every pod that fits: of the namespace or all, with these labels. What cannot be read is warned of.
-pub(super) fn all(settings: &Settings, all_namespaces: bool, selector: Option<&Selector>) -> Vec<PodRecord> {
+pub(super) fn all(
+    settings: &Settings,
+    all_namespaces: bool,
+    selector: Option<&Selector>,
+) -> Vec<PodRecord> {
     let (mut pods, broken) = list_pods(&settings.dirs);
     for (uid, error) in broken {
         report::warn(format!("cannot read pod `{uid}`: {error}"));
@@ -79,7 +92,10 @@ pub(super) fn all(settings: &Settings, all_namespaces: bool, selector: Option<&S
 }
 
 /// The container that is meant: the one named, the only app container, or the annotated one.
-pub(super) fn container<'a>(pod: &'a PodRecord, named: Option<&str>) -> Result<&'a Container, Failed> {
+pub(super) fn container<'a>(
+    pod: &'a PodRecord,
+    named: Option<&str>,
+) -> Result<&'a Container, Failed> {
     let spec = &pod.plan.pod;
     let apps: Vec<_> = spec.of_role(Role::App).collect();
     let wanted = named.or_else(|| spec.annotations.get(DEFAULT_CONTAINER).map(String::as_str));
@@ -91,7 +107,11 @@ pub(super) fn container<'a>(pod: &'a PodRecord, named: Option<&str>) -> Result<&
         (None, [only]) => Ok(*only),
         (None, _) => Err(NoSuchContainer::Several {
             pod: spec.name.clone(),
-            choices: apps.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(" "),
+            choices: apps
+                .iter()
+                .map(|c| c.name.as_str())
+                .collect::<Vec<_>>()
+                .join(" "),
         }),
     };
     found.map_err(|e| Failed::new(Code::NotFound, e))
@@ -131,7 +151,10 @@ impl Selector {
             let (key, rule) = if let Some((key, value)) = term.split_once("!=") {
                 (key, Rule::IsNot(value.trim().to_owned()))
             } else if let Some((key, value)) = term.split_once('=') {
-                (key, Rule::Is(value.trim_start_matches('=').trim().to_owned()))
+                (
+                    key,
+                    Rule::Is(value.trim_start_matches('=').trim().to_owned()),
+                )
             } else if let Some(key) = term.strip_prefix('!') {
                 (key, Rule::Absent)
             } else {
@@ -139,16 +162,24 @@ impl Selector {
             };
             (key.trim().to_owned(), rule)
         };
-        Selector(text.split(',').map(str::trim).filter(|term| !term.is_empty()).map(rule).collect())
+        Selector(
+            text.split(',')
+                .map(str::trim)
+                .filter(|term| !term.is_empty())
+                .map(rule)
+                .collect(),
+        )
     }
 
     fn fits(&self, labels: &BTreeMap<String, String>) -> bool {
-        self.0.iter().all(|(key, rule)| match (labels.get(key), rule) {
-            (Some(_), Rule::Exists) | (None, Rule::Absent | Rule::IsNot(_)) => true,
-            (Some(value), Rule::Is(wanted)) => value == wanted,
-            (Some(value), Rule::IsNot(unwanted)) => value != unwanted,
-            (Some(_), Rule::Absent) | (None, Rule::Exists | Rule::Is(_)) => false,
-        })
+        self.0
+            .iter()
+            .all(|(key, rule)| match (labels.get(key), rule) {
+                (Some(_), Rule::Exists) | (None, Rule::Absent | Rule::IsNot(_)) => true,
+                (Some(value), Rule::Is(wanted)) => value == wanted,
+                (Some(value), Rule::IsNot(unwanted)) => value != unwanted,
+                (Some(_), Rule::Absent) | (None, Rule::Exists | Rule::Is(_)) => false,
+            })
     }
 }
 
@@ -163,7 +194,10 @@ mod tests {
 
     #[test]
     fn selectors_read_as_kubectl_reads_them() {
-        let labels = BTreeMap::from([("app".to_owned(), "web".to_owned()), ("tier".to_owned(), String::new())]);
+        let labels = BTreeMap::from([
+            ("app".to_owned(), "web".to_owned()),
+            ("tier".to_owned(), String::new()),
+        ]);
         for (text, fits) in [
             ("app=web", true),
             ("app==web", true),

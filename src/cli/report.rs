@@ -39,6 +39,9 @@ pub(super) fn warn(message: impl std::fmt::Display) {
 
 /// Sends what this process logs to standard error.
 pub(super) fn start_logging(level: LevelFilter, _json: bool) {
-    let subscriber = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level).with_ansi(false);
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(level)
+        .with_ansi(false);
     subscriber.with_target(false).init();
 }

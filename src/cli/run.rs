@@ -21,14 +21,18 @@ pub(super) fn run(settings: &Settings, args: &RunArgs) -> Outcome {
     let mut loaded = source::load(&args.files)?;
     if loaded.pods.len() > 1 && (args.name.is_some() || !args.detach) {
         let message = format!("the manifest has {} pods", loaded.pods.len());
-        return Err(Failed::new(Code::Usage, message).hint("run several pods with --detach and without --name"));
+        return Err(Failed::new(Code::Usage, message)
+            .hint("run several pods with --detach and without --name"));
     }
     if let (Some(name), Some(pod)) = (&args.name, loaded.pods.first_mut()) {
         rename(pod, name)?;
     }
     let runtime = host::runtime(settings)?;
-    let plans: Vec<Plan> =
-        loaded.pods.iter().map(|pod| plan(settings, args, pod, &loaded.objects, &runtime)).collect::<Result<_, _>>()?;
+    let plans: Vec<Plan> = loaded
+        .pods
+        .iter()
+        .map(|pod| plan(settings, args, pod, &loaded.objects, &runtime))
+        .collect::<Result<_, _>>()?;
     host::check(&runtime, &needs(&plans))?;
     let mut started = Vec::new();
     for plan in &plans {
@@ -48,10 +52,8 @@ pub(super) fn run(settings: &Settings, args: &RunArgs) -> Outcome {
 }
 
 fn rename(pod: &mut Pod, name: &str) -> Result<(), Failed> {
-    if !crate::manifest::is_pod_name(name) {
-        let message = format!("`{name}` is no name for a pod");
-        return Err(Failed::new(Code::Usage, message).hint("lower-case letters, digits, `-` and `.`"));
-    }
+    crate::manifest::pod_name(name)
+        .map_err(|why| Failed::new(Code::Usage, format!("`{name}` is no name for a pod: {why}")))?;
     name.clone_into(&mut pod.name);
     pod.object["metadata"]["name"] = name.into();
     Ok(())
@@ -65,9 +67,8 @@ fn plan(
     runtime: &Runtime,
 ) -> Result<Plan, Failed> {
     let host = host::facts(settings)?;
-    if let Some(name) = bundle::forbidden_sysctl(pod, host.kernel, &args.allow_sysctl) {
-        let message = format!("Pod was rejected: forbidden sysctl: \"{name}\" not allowlisted");
-        return Err(Failed::new(Code::Failed, message).hint(format!("allow it with --allow-sysctl {name}")));
+    if let Some(message) = bundle::forbidden_sysctl(pod, host.kernel, &args.allow_sysctl) {
+        return Err(Failed::new(Code::Failed, message).hint("allow it with --allow-sysctl"));
     }
     let seconds = |value: Option<f64>, default: f64| {
         let value = value.unwrap_or(default);
@@ -82,7 +83,11 @@ fn plan(
         pod: pod.clone(),
         objects: objects.iter().filter(mine).cloned().collect(),
         runtime: runtime.clone(),
-        network: if pod.host_network || args.network == NetworkArg::Host { Network::Host } else { Network::None },
+        network: if pod.host_network || args.network == NetworkArg::Host {
+            Network::Host
+        } else {
+            Network::None
+        },
         host,
         dirs: settings.dirs.clone(),
         backoff_ms: (first, longest),
@@ -92,8 +97,12 @@ fn plan(
 
 fn needs(plans: &[Plan]) -> Needs {
     let profile = |pod: &Pod| {
-        let of = |c: &crate::manifest::Container| c.security.seccomp.clone().or(pod.security.seccomp.clone());
-        pod.containers.iter().any(|c| of(c).is_some_and(|p| p != Profile::Unconfined) && !c.security.privileged)
+        let of = |c: &crate::manifest::Container| {
+            c.security.seccomp.clone().or(pod.security.seccomp.clone())
+        };
+        pod.containers
+            .iter()
+            .any(|c| of(c).is_some_and(|p| p != Profile::Unconfined) && !c.security.privileged)
     };
     let rro = |pod: &Pod| {
         let mut mounts = pod.containers.iter().flat_map(|c| &c.mounts);
@@ -112,27 +121,43 @@ fn start(settings: &Settings, args: &RunArgs, plan: &Plan) -> Result<PodRecord, 
     if args.replace {
         let older = find_name(&settings.dirs, &pod.namespace, &pod.name);
         let older = older.and_then(|uid| read_pod(&settings.dirs, &uid).transpose());
-        if let Some(older) = older.transpose().map_err(cannot(format!("read pod `{}`", pod.name)))? {
+        if let Some(older) = older
+            .transpose()
+            .map_err(cannot(format!("read pod `{}`", pod.name)))?
+        {
             delete::delete_one(&older, None, false, true)?;
         }
     }
     let dir = spawn::spawn(plan)?;
-    Ok(PodRecord { dir, plan: plan.clone(), snapshot: None })
+    Ok(PodRecord {
+        dir,
+        plan: plan.clone(),
+        snapshot: None,
+    })
 }
 
 /// Whether every container has started, or it is clear that one does not for now.
 fn is_past_start(view: &PodView) -> bool {
     let starting = |state: &ContainerState| match state {
-        ContainerState::Waiting { reason, message } => STARTING.contains(&reason.as_str()) && message.is_empty(),
+        ContainerState::Waiting { reason, message } => {
+            STARTING.contains(&reason.as_str()) && message.is_empty()
+        }
         ContainerState::Running { .. } | ContainerState::Terminated(_) => false,
     };
-    view.settled || view.phase != Phase::Pending || view.containers.iter().any(|c| trouble(&c.state).is_some()) || !view.containers.iter().any(|c| starting(&c.state))
+    view.settled
+        || view.phase != Phase::Pending
+        || view.containers.iter().any(|c| trouble(&c.state).is_some())
+        || !view.containers.iter().any(|c| starting(&c.state))
 }
 
 fn trouble(state: &ContainerState) -> Option<(&str, &str)> {
     match state {
-        ContainerState::Waiting { reason, message } if !STARTING.contains(&reason.as_str()) => Some((reason, message)),
-        ContainerState::Terminated(end) if end.reason == "StartError" => Some((&end.reason, &end.message)),
+        ContainerState::Waiting { reason, message } if !STARTING.contains(&reason.as_str()) => {
+            Some((reason, message))
+        }
+        ContainerState::Terminated(end) if end.reason == "StartError" => {
+            Some((&end.reason, &end.message))
+        }
         _ => None,
     }
 }
@@ -141,15 +166,24 @@ fn tell_trouble(pod: &PodRecord, view: &PodView) {
     for container in &view.containers {
         if let Some((reason, message)) = trouble(&container.state) {
             let (pod, name) = (&pod.plan.pod.name, &container.name);
-            report::warn(format!("container `{name}` of pod `{pod}`: {reason}: {message}"));
+            report::warn(format!(
+                "container `{name}` of pod `{pod}`: {reason}: {message}"
+            ));
         }
     }
 }
 
 /// Asks a pod to stop, as far as somebody is there to be asked.
 pub(super) fn ask_to_stop(pod: &PodRecord, force: bool) {
-    let request = Request::Stop { grace_seconds: force.then_some(0), force };
+    let request = Request::Stop {
+        grace_seconds: force.then_some(0),
+        force,
+    };
     if let Err(error) = Client::connect(&pod.dir).and_then(|mut client| client.request(request)) {
-        report::warn(format!("cannot stop pod `{}`: {}", pod.plan.pod.name, report::chain(&error)));
+        report::warn(format!(
+            "cannot stop pod `{}`: {}",
+            pod.plan.pod.name,
+            report::chain(&error)
+        ));
     }
 }

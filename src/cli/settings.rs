@@ -14,7 +14,11 @@ pub(super) struct Settings {
 impl Settings {
     pub fn new(global: &Global) -> Settings {
         Settings {
-            dirs: Dirs { state: global.state.clone(), data: global.root.clone(), logs: global.logs.clone() },
+            dirs: Dirs {
+                state: global.state.clone(),
+                data: global.root.clone(),
+                logs: global.logs.clone(),
+            },
             runtime: global.runtime.clone(),
             namespace: global.namespace.clone(),
         }

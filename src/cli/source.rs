@@ -27,7 +27,13 @@ pub(super) fn load(files: &Files) -> Result<Loaded, Failed> {
     let first: [u8; 16] = sys::random().map_err(cannot("get random bytes"))?;
     let mut next = Some(first);
     let mut random = move || next.take().or_else(|| sys::random().ok()).unwrap_or(first);
-    match manifest::load(&sources, LoadOptions { strictness, random: &mut random }) {
+    match manifest::load(
+        &sources,
+        LoadOptions {
+            strictness,
+            random: &mut random,
+        },
+    ) {
         Ok(loaded) => {
             for finding in loaded.warnings.iter() {
                 report::warn(finding.located());
@@ -43,7 +49,11 @@ pub(super) fn load(files: &Files) -> Result<Loaded, Failed> {
                 }
             }
             let errors = findings.iter().filter(|f| !f.warning).count();
-            let count = if errors == 1 { "1 error".to_owned() } else { format!("{errors} errors") };
+            let count = if errors == 1 {
+                "1 error".to_owned()
+            } else {
+                format!("{errors} errors")
+            };
             Err(Failed::new(Code::Usage, Invalid(count)))
         }
     }
@@ -65,11 +75,18 @@ pub(super) fn read(paths: &[PathBuf]) -> Result<Vec<Source>, Failed> {
 }
 
 fn manifests_of(dir: &Path) -> Result<Vec<PathBuf>, Failed> {
-    let fail = |e| Failed::new(Code::Usage, cannot(format!("read directory `{}`", dir.display()))(e));
+    let fail = |e| {
+        Failed::new(
+            Code::Usage,
+            cannot(format!("read directory `{}`", dir.display()))(e),
+        )
+    };
     let mut files = Vec::new();
     for entry in dir.read_dir().map_err(fail)? {
         let path = entry.map_err(fail)?.path();
-        let is_manifest = path.extension().is_some_and(|e| ["yaml", "yml", "json"].iter().any(|known| e == *known));
+        let is_manifest = path
+            .extension()
+            .is_some_and(|e| ["yaml", "yml", "json"].iter().any(|known| e == *known));
         if is_manifest && path.is_file() {
             files.push(path);
         }
@@ -83,15 +100,30 @@ fn read_one(path: &Path) -> Result<Source, Failed> {
     let mut bytes = Vec::new();
     let limit = MAX_INPUT_BYTES + 1;
     if path == Path::new("-") {
-        std::io::stdin().take(limit).read_to_end(&mut bytes).map_err(fail)?;
+        std::io::stdin()
+            .take(limit)
+            .read_to_end(&mut bytes)
+            .map_err(fail)?;
     } else {
         let file = std::fs::File::open(path).map_err(fail)?;
         file.take(limit).read_to_end(&mut bytes).map_err(fail)?;
     }
     if bytes.len() as u64 >= limit {
-        let message = format!("`{}` is larger than {} MiB", path.display(), MAX_INPUT_BYTES / 1024 / 1024);
+        let message = format!(
+            "`{}` is larger than {} MiB",
+            path.display(),
+            MAX_INPUT_BYTES / 1024 / 1024
+        );
         return Err(Failed::new(Code::Usage, message));
     }
-    let text = String::from_utf8(bytes).map_err(|e| Failed::new(Code::Usage, cannot(format!("read `{}` as UTF-8", path.display()))(e)))?;
-    Ok(Source { name: path.display().to_string(), text })
+    let text = String::from_utf8(bytes).map_err(|e| {
+        Failed::new(
+            Code::Usage,
+            cannot(format!("read `{}` as UTF-8", path.display()))(e),
+        )
+    })?;
+    Ok(Source {
+        name: path.display().to_string(),
+        text,
+    })
 }

@@ -17,7 +17,10 @@ pub(super) fn spawn(plan: &Plan) -> Result<PodDir, Failed> {
     let dir = dirs.pod(&pod.uid);
     claim_name(dirs, &pod.namespace, &pod.name, &pod.uid).map_err(|e| match &e {
         NameTaken::By { uid, .. } => {
-            let hint = format!("delete it with `podshim delete {}` or run with --replace (it has UID {uid})", pod.name);
+            let hint = format!(
+                "delete it with `podshim delete {}` or run with --replace (it has UID {uid})",
+                pod.name
+            );
             Failed::new(Code::Conflict, e).hint(hint)
         }
         NameTaken::Io { .. } => Failed::from(e),
@@ -25,7 +28,8 @@ pub(super) fn spawn(plan: &Plan) -> Result<PodDir, Failed> {
     let start = || -> io::Result<()> {
         sys::create_dirs(&dirs.state.join("pods"), 0o700)?;
         // Not recursive: a UID that exists belongs to another pod.
-        std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700).create(&dir.state)?;
+        std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700)
+            .create(&dir.state)?;
         sys::create_dirs(&dir.data, 0o700)?;
         write_json(&dir.file("plan.json"), plan)?;
         start_keeper(&dir)
@@ -36,8 +40,15 @@ pub(super) fn spawn(plan: &Plan) -> Result<PodDir, Failed> {
             let _ = remove_files(dirs, &dir);
         }
         let _ = release_name(dirs, &pod.namespace, &pod.name, &pod.uid);
-        let code = if conflict { Code::Conflict } else { Code::Failed };
-        return Err(Failed::new(code, cannot(format!("start pod `{}`", pod.name))(error)));
+        let code = if conflict {
+            Code::Conflict
+        } else {
+            Code::Failed
+        };
+        return Err(Failed::new(
+            code,
+            cannot(format!("start pod `{}`", pod.name))(error),
+        ));
     }
     Ok(dir)
 }
@@ -45,12 +56,26 @@ pub(super) fn spawn(plan: &Plan) -> Result<PodDir, Failed> {
 /// Starts a keeper on a pod's directory. It gets the listening socket, so that whoever connects from now on is served.
 pub(super) fn start_keeper(dir: &PodDir) -> io::Result<()> {
     let listener = OwnedFd::from(api::listen(dir)?);
-    let log = File::options().append(true).create(true).mode(0o600).open(dir.file("supervisor.log"))?;
+    let log = File::options()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(dir.file("supervisor.log"))?;
     let mut command = Command::new("/proc/self/exe");
-    command.args([KEEPER_VERB.as_ref(), dir.state.as_os_str(), dir.data.as_os_str()]);
-    command.stdin(Stdio::from(listener)).stdout(log.try_clone()?).stderr(log);
+    command.args([
+        KEEPER_VERB.as_ref(),
+        dir.state.as_os_str(),
+        dir.data.as_os_str(),
+    ]);
+    command
+        .stdin(Stdio::from(listener))
+        .stdout(log.try_clone()?)
+        .stderr(log);
     // Nothing of the caller's surroundings belongs to the pod; the runtime is looked up by its full path.
-    command.current_dir("/").env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    command.current_dir("/").env_clear().env(
+        "PATH",
+        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    );
     command.spawn().map(|_| ())
 }
 

@@ -11,7 +11,10 @@ use crate::pod::Request;
 use crate::supervisor::PodRecord;
 
 pub(super) fn stop(settings: &Settings, args: &StopArgs) -> Outcome {
-    let request = Request::Stop { grace_seconds: args.grace_period, force: false };
+    let request = Request::Stop {
+        grace_seconds: args.grace_period,
+        force: false,
+    };
     each(settings, &args.pods, |pod| {
         ask(pod, &request)?;
         follow::until(pod, None, |view| view.settled)?;
@@ -51,7 +54,10 @@ pub(super) fn ask(pod: &PodRecord, request: &Request) -> Result<(), Failed> {
         if is_stop {
             return Ok(());
         }
-        return Err(Failed::new(Code::Failed, format!("pod `{}` has ended", pod.plan.pod.name)));
+        return Err(Failed::new(
+            Code::Failed,
+            format!("pod `{}` has ended", pod.plan.pod.name),
+        ));
     }
     follow::ensure_supervised(pod)?;
     let result = Client::connect(&pod.dir).and_then(|mut client| client.request(request.clone()));

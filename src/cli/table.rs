@@ -11,11 +11,29 @@ pub(super) fn print(heading: Option<&[&str]>, rows: &[Vec<String>]) {
 }
 
 /// Writes rows under a heading, columns padded to the widest and three spaces apart.
-pub(super) fn write(out: &mut impl Write, heading: Option<&[&str]>, rows: &[Vec<String>]) -> io::Result<()> {
-    let heading = heading.map(|cells| cells.iter().map(|cell| (*cell).to_owned()).collect::<Vec<_>>());
+pub(super) fn write(
+    out: &mut impl Write,
+    heading: Option<&[&str]>,
+    rows: &[Vec<String>],
+) -> io::Result<()> {
+    let heading = heading.map(|cells| {
+        cells
+            .iter()
+            .map(|cell| (*cell).to_owned())
+            .collect::<Vec<_>>()
+    });
     let lines: Vec<&Vec<String>> = heading.iter().chain(rows).collect();
-    let width = |column: usize| lines.iter().filter_map(|l| l.get(column)).map(|c| c.chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..lines.first().map_or(0, |line| line.len())).map(width).collect();
+    let width = |column: usize| {
+        lines
+            .iter()
+            .filter_map(|l| l.get(column))
+            .map(|c| c.chars().count())
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..lines.first().map_or(0, |line| line.len()))
+        .map(width)
+        .collect();
     for line in &lines {
         let mut text = String::new();
         for (cell, width) in line.iter().zip(&widths) {
@@ -50,10 +68,14 @@ pub(super) fn duration(text: &str) -> Result<Duration, Failed> {
     }
     let (mut rest, mut total) = (text, 0.0);
     while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
+        let digits = rest
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .ok_or_else(wrong)?;
         let number: f64 = rest[..digits].parse().map_err(|_| wrong())?;
         rest = &rest[digits..];
-        let unit = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let unit = rest
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(rest.len());
         total += number
             * match &rest[..unit] {
                 "ms" => 0.001,
@@ -64,7 +86,11 @@ pub(super) fn duration(text: &str) -> Result<Duration, Failed> {
             };
         rest = &rest[unit..];
     }
-    if text.is_empty() { Err(wrong()) } else { Duration::try_from_secs_f64(total).map_err(|_| wrong()) }
+    if text.is_empty() {
+        Err(wrong())
+    } else {
+        Duration::try_from_secs_f64(total).map_err(|_| wrong())
+    }
 }
 
 #[cfg(test)]
@@ -73,13 +99,31 @@ mod tests {
 
     #[test]
     fn durations_read_and_ages_print() {
-        for (text, ms) in [("5s", 5000), ("1h30m", 5_400_000), ("300ms", 300), ("7", 7000), ("0", 0), ("1.5s", 1500)] {
-            assert_eq!(duration(text).map(|d| d.as_millis()).map_err(|_| ()), Ok(ms), "{text}");
+        for (text, ms) in [
+            ("5s", 5000),
+            ("1h30m", 5_400_000),
+            ("300ms", 300),
+            ("7", 7000),
+            ("0", 0),
+            ("1.5s", 1500),
+        ] {
+            assert_eq!(
+                duration(text).map(|d| d.as_millis()).map_err(|_| ()),
+                Ok(ms),
+                "{text}"
+            );
         }
         for bad in ["", "s", "5x", "-1s", "1e99999h", "5 s"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
-        for (seconds, text) in [(5, "5s"), (119, "119s"), (130, "2m10s"), (3600, "60m"), (90_000, "25h"), (200_000, "2d")] {
+        for (seconds, text) in [
+            (5, "5s"),
+            (119, "119s"),
+            (130, "2m10s"),
+            (3600, "60m"),
+            (90_000, "25h"),
+            (200_000, "2d"),
+        ] {
             assert_eq!(age(Duration::from_secs(seconds)), text);
         }
     }

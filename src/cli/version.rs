@@ -7,7 +7,10 @@ use serde_json::json;
 pub(super) fn version(args: &OutputArgs) -> Outcome {
     let version = env!("CARGO_PKG_VERSION");
     if args.output == "json" {
-        println!("{}", json!({ "version": version, "kubernetes": "v1.37", "oci": "1.0.2" }));
+        println!(
+            "{}",
+            json!({ "version": version, "kubernetes": "v1.37", "oci": "1.0.2" })
+        );
     } else {
         println!("podshim {version}");
     }

@@ -17,7 +17,9 @@ pub(super) fn wait(settings: &Settings, args: &WaitArgs) -> Outcome {
     let deadline = (!timeout.is_zero()).then(|| follow::now() + timeout);
     for name in &args.pods {
         let pod = match pods::find(settings, name) {
-            Err(failed) if failed.code == Code::NotFound && matches!(what, What::Delete) => continue,
+            Err(failed) if failed.code == Code::NotFound && matches!(what, What::Delete) => {
+                continue;
+            }
             other => other?,
         };
         wait_for(&pod, &what, deadline)?;
@@ -37,14 +39,18 @@ impl What {
     fn parse(text: &str) -> Result<What, Failed> {
         let unknown = || {
             let message = format!("cannot wait for `{text}`");
-            Failed::new(Code::Usage, message).hint("condition=Ready, phase=Succeeded, delete or exit")
+            Failed::new(Code::Usage, message)
+                .hint("condition=Ready, phase=Succeeded, delete or exit")
         };
         if let Some(condition) = text.strip_prefix("condition=") {
             let (kind, value) = condition.split_once('=').unwrap_or((condition, "true"));
             let wanted = value.to_ascii_lowercase().parse().map_err(|_| unknown())?;
             return Ok(What::Condition(kind.to_owned(), wanted));
         }
-        if let Some(phase) = text.strip_prefix("phase=").or_else(|| text.strip_prefix("jsonpath={.status.phase}=")) {
+        if let Some(phase) = text
+            .strip_prefix("phase=")
+            .or_else(|| text.strip_prefix("jsonpath={.status.phase}="))
+        {
             return Ok(What::Phase(phase.to_owned()));
         }
         match text {
@@ -56,9 +62,10 @@ impl What {
 
     fn is_met(&self, view: &PodView) -> bool {
         match self {
-            What::Condition(kind, wanted) => {
-                view.conditions.iter().any(|c| c.kind.eq_ignore_ascii_case(kind) && c.is_true == *wanted)
-            }
+            What::Condition(kind, wanted) => view
+                .conditions
+                .iter()
+                .any(|c| c.kind.eq_ignore_ascii_case(kind) && c.is_true == *wanted),
             What::Phase(phase) => format!("{:?}", view.phase).eq_ignore_ascii_case(phase),
             What::Delete => false,
             What::Exit => view.settled,
@@ -70,7 +77,10 @@ fn wait_for(pod: &PodRecord, what: &What, deadline: Option<Instant>) -> Result<(
     if let What::Delete = what {
         while pod.dir.file("plan.json").exists() {
             if deadline.is_some_and(|at| follow::now() >= at) {
-                let message = format!("timed out waiting for pod `{}` to be deleted", pod.plan.pod.name);
+                let message = format!(
+                    "timed out waiting for pod `{}` to be deleted",
+                    pod.plan.pod.name
+                );
                 return Err(Failed::new(Code::Timeout, message));
             }
             std::thread::sleep(LOOK);
@@ -82,7 +92,9 @@ fn wait_for(pod: &PodRecord, what: &What, deadline: Option<Instant>) -> Result<(
     let view = follow::until(pod, deadline, |view| what.is_met(view))?;
     match what {
         What::Exit => println!("{} {}", pods::shown(pod), pod::exit_code(&view)),
-        What::Condition(..) | What::Phase(_) | What::Delete => println!("{} condition met", pods::shown(pod)),
+        What::Condition(..) | What::Phase(_) | What::Delete => {
+            println!("{} condition met", pods::shown(pod))
+        }
     }
     Ok(())
 }

@@ -37,6 +37,7 @@ pub use error::ImageError;
 pub use load::load;
 pub use overlay::mount_overlay;
 pub use reference::Reference;
+pub use root::resolve_in_root;
 pub use store::ImageRecord;
 pub use unpack::UnpackError;
 pub use users::user_files;

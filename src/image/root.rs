@@ -134,3 +134,13 @@ fn empty_of_files(
     }
     Ok(())
 }
+
+/// Where a directory of a container's root is on the host, its symbolic links followed as inside the container.
+pub fn resolve_in_root(root: &Path, path: &str) -> io::Result<PathBuf> {
+    let inside = relative(path.as_bytes()).map_err(io::Error::other)?;
+    let fd = open_below(open_root(root)?, &inside, OFlags::PATH | OFlags::DIRECTORY)?;
+    std::fs::read_link(format!(
+        "/proc/self/fd/{}",
+        std::os::fd::AsRawFd::as_raw_fd(&fd)
+    ))
+}

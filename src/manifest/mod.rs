@@ -27,6 +27,7 @@ pub use decode::decode;
 pub use documents::{Documents, RawPod, Source, read};
 pub use expand::expand;
 pub use finding::{Finding, FindingKind, Findings, Location};
+pub use grammar::subdomain as pod_name;
 pub use load::{LoadOptions, Loaded, Strictness, load};
 pub use model::*;
 pub use node::{Entry, Node, Place, Value, locate};

@@ -19,3 +19,5 @@ pub use machine::Machine;
 pub use settings::Settings;
 pub use state::State;
 pub use view::*;
+mod status;
+pub use status::*;

@@ -166,6 +166,12 @@ impl Driver {
         is_plain_name(&id.0) && self.root.join(&id.0).symlink_metadata().is_ok()
     }
 
+    /// Whether a created container has not been started: a runtime holds its init at a gate in the container's directory.
+    pub fn is_waiting_for_start(&self, id: &InstanceId) -> bool {
+        let gate = self.runtime.kind.quirks().start_gate;
+        is_plain_name(&id.0) && self.root.join(&id.0).join(gate).exists()
+    }
+
     /// Drops what the runtime keeps of a container without asking it. The last resort, when `delete` fails though nothing
     /// of the container lives and its cgroup is gone: state that the runtime cannot read would be kept for ever.
     pub fn forget(&self, id: &InstanceId) -> Result<(), RuntimeError> {

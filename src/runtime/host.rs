@@ -1,6 +1,6 @@
 //! What this machine is, as the pure functions want to be told it. Reads `/proc`, `/sys`, `/dev` and `/etc`; sends nothing.
 
-use crate::bundle::HostFacts;
+use crate::bundle::{CgroupLayout, HostFacts};
 use crate::runtime::{CgroupError, Layout, Mode, host_devices, small_file};
 use std::io;
 use std::net::{IpAddr, UdpSocket};
@@ -113,6 +113,7 @@ pub fn host_facts(storage: &Path) -> Result<HostFacts, HostError> {
                 source: source.into(),
             })?,
         cgroup_v2: layout.mode() == Mode::V2,
+        cgroups: CgroupLayout::default(),
         swap_limit: swap_limit(&layout),
         huge_page_sizes: huge_page_sizes(&layout),
         oom_score_adj_floor: oom_score_adj_floor(mask("CapEff:").unwrap_or(0)),

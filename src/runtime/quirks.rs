@@ -33,6 +33,8 @@ pub struct Quirks {
     pub rro_since: Option<Version>,
     /// Whether it refuses to run where cgroup v1 hierarchies stand beside a cgroup v2 one that has controllers.
     pub refuses_hybrid_controllers: bool,
+    /// File in a container's state directory at which its init waits for `start`; gone afterwards.
+    pub start_gate: &'static str,
     /// Whether `exec` knows `--additional-gids`.
     pub exec_additional_gids: bool,
     /// Whether `lo` is up in a network namespace that it made.
@@ -46,6 +48,7 @@ const RUNC: Quirks = Quirks {
     silence_is_no_seccomp: false,
     rro_since: Some(Version(1, 1, 0)),
     refuses_hybrid_controllers: false,
+    start_gate: "exec.fifo",
     exec_additional_gids: true,
     loopback_up: true,
 };
@@ -58,6 +61,7 @@ const CRUN: Quirks = Quirks {
     silence_is_no_seccomp: false,
     rro_since: Some(Version(1, 4, 0)),
     refuses_hybrid_controllers: true,
+    start_gate: "exec.fifo",
     exec_additional_gids: false,
     loopback_up: true,
 };
@@ -69,6 +73,7 @@ const YOUKI: Quirks = Quirks {
     silence_is_no_seccomp: true,
     rro_since: Some(Version(0, 0, 4)),
     refuses_hybrid_controllers: false,
+    start_gate: "notify.sock",
     exec_additional_gids: false,
     loopback_up: false,
 };
@@ -80,6 +85,7 @@ const OTHER: Quirks = Quirks {
     silence_is_no_seccomp: false,
     rro_since: None,
     refuses_hybrid_controllers: false,
+    start_gate: "exec.fifo",
     exec_additional_gids: false,
     loopback_up: false,
 };

@@ -19,7 +19,12 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
         Err(e) => return Err(e),
     };
     let value = serde_json::from_slice(&bytes);
-    value.map(Some).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, format!("`{}`: {e}", path.display())))
+    value.map(Some).map_err(|e| {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("`{}`: {e}", path.display()),
+        )
+    })
 }
 
 /// Writes a document for our eyes only (0600): plans and snapshots may hold secrets.

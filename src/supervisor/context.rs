@@ -2,7 +2,8 @@
 
 use crate::base::InstanceId;
 use crate::bundle::{self, PodPaths};
-use crate::pod::{Failure, FailureReason, InstanceKind};
+use crate::manifest::Container;
+use crate::pod::{Failure, FailureReason};
 use crate::runtime::{Driver, Layout, PodCgroup, PodCgroupValues, RuntimeError};
 use crate::store::{PodDir, write_json};
 use crate::supervisor::link;
@@ -37,7 +38,14 @@ impl Context {
             memory_limit: wanted.memory_limit_bytes,
             pids_limit: None,
         };
-        Ok(Context { dir, plan, driver, cgroup, cgroup_values, keeper })
+        Ok(Context {
+            dir,
+            plan,
+            driver,
+            cgroup,
+            cgroup_values,
+            keeper,
+        })
     }
 
     /// Asks the keeper to hold descriptors of an instance, so that they outlive this process.
@@ -69,7 +77,11 @@ impl Context {
 
     /// The pod's `/dev/shm`.
     pub fn shm(&self) -> PathBuf {
-        if self.plan.pod.host_ipc { PathBuf::from("/dev/shm") } else { self.dir.file("shm") }
+        if self.plan.pod.host_ipc {
+            PathBuf::from("/dev/shm")
+        } else {
+            self.dir.file("shm")
+        }
     }
 
     /// The root file system of pause: on the data disk, because `/run` may be mounted `noexec`.
@@ -82,18 +94,21 @@ impl Context {
         self.dir.bundle(instance).join("runtime.log")
     }
 
-    /// The container name and attempt of an instance id; pause has none.
-    pub fn container_of(&self, instance: &InstanceId) -> Option<(&str, u32)> {
-        let (name, number) = instance.0.rsplit_once('-')?;
-        let container = self.plan.pod.container(name)?;
-        Some((&container.name, number.parse().ok()?))
+    /// The container of an instance; pause is none.
+    pub fn container_of(&self, instance: &InstanceId) -> Option<&Container> {
+        let (name, _) = instance.0.rsplit_once('-')?;
+        self.plan.pod.container(name)
     }
 
     /// Text of a `Localhost` seccomp profile; the manifest layer has checked that the name stays below the directory.
     pub fn seccomp_profile(&self, name: &str) -> Result<String, Failure> {
         let path = Path::new(SECCOMP_PROFILES).join(name);
         std::fs::read_to_string(&path).map_err(|e| {
-            failure(FailureReason::CreateContainerError, &format!("cannot read the seccomp profile `{}`", path.display()), &e)
+            failure(
+                FailureReason::CreateContainerError,
+                &format!("cannot read the seccomp profile `{}`", path.display()),
+                &e,
+            )
         })
     }
 }
@@ -119,11 +134,13 @@ pub(super) fn other(what: &str, cause: &dyn Error) -> Failure {
 
 /// A failure of a runtime call on an instance.
 pub(super) fn runtime_failure(error: &RuntimeError) -> Failure {
-    let reason = if error.is_hung() { FailureReason::RuntimeHung } else { FailureReason::StartError };
-    Failure { reason, message: error.reason() }
-}
-
-/// Whether an instance is pause.
-pub(super) fn is_pause(kind: &InstanceKind) -> bool {
-    matches!(kind, InstanceKind::Pause)
+    let reason = if error.is_hung() {
+        FailureReason::RuntimeHung
+    } else {
+        FailureReason::StartError
+    };
+    Failure {
+        reason,
+        message: error.reason(),
+    }
 }

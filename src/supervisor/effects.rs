@@ -2,7 +2,9 @@
 
 use crate::base::{InstanceId, Signal};
 use crate::image::Image;
-use crate::pod::{Action, Event, Failure, FailureReason, InstanceKind, Machine, OpId, Refusal, RequestId};
+use crate::pod::{
+    Action, Event, Failure, FailureReason, InstanceKind, Machine, OpId, Refusal, RequestId,
+};
 use crate::store::append_event;
 use crate::supervisor::context::{Context, other, runtime_failure};
 use crate::supervisor::world::{Change, Completion, World};
@@ -21,7 +23,12 @@ const IMAGE_DEADLINE: Duration = Duration::from_secs(30 * 60);
 
 impl World {
     /// Does what the machine asks, in its order.
-    pub fn perform(&mut self, machine: &Machine, actions: Vec<Action>, written: &mut Option<Vec<u8>>) {
+    pub fn perform(
+        &mut self,
+        machine: &Machine,
+        actions: Vec<Action>,
+        written: &mut Option<Vec<u8>>,
+    ) {
         for action in actions {
             match action {
                 Action::Persist => self.persist(machine, written),
@@ -42,13 +49,20 @@ impl World {
         }
     }
 
-    fn run(&mut self, op: OpId, work: impl Future<Output = Result<Change, Failure>> + Send + 'static) {
-        self.tasks.spawn(async move { Completion::Done(op, work.await) });
+    fn run(
+        &mut self,
+        op: OpId,
+        work: impl Future<Output = Result<Change, Failure>> + Send + 'static,
+    ) {
+        self.tasks
+            .spawn(async move { Completion::Done(op, work.await) });
     }
 
     fn prepare(&mut self, op: OpId) {
         let context = Arc::clone(&self.context);
-        self.run(op, async move { sandbox::prepare(&context).await.map(Change::Prepared) });
+        self.run(op, async move {
+            sandbox::prepare(&context).await.map(Change::Prepared)
+        });
     }
 
     fn ensure_image(&mut self, op: OpId, container: String) {
@@ -60,11 +74,18 @@ impl World {
     }
 
     fn create(&mut self, op: OpId, instance: InstanceId, kind: InstanceKind) {
-        let (context, hands, exits_before) = (Arc::clone(&self.context), self.hands.clone(), self.exits_read);
+        let (context, hands, exits_before) = (
+            Arc::clone(&self.context),
+            self.hands.clone(),
+            self.exits_read,
+        );
         self.creates_in_flight += 1;
         self.tasks.spawn(async move {
             let created = instance::create(&context, &hands, &instance, &kind, exits_before).await;
-            Completion::Created(op, created.map(|created| Change::Created(instance, kind, created)))
+            Completion::Created(
+                op,
+                created.map(|created| Change::Created(instance, kind, created)),
+            )
         });
     }
 
@@ -72,7 +93,11 @@ impl World {
         let context = Arc::clone(&self.context);
         self.run(op, async move {
             let log = context.runtime_log(&instance);
-            context.driver.start(&instance, &log).await.map_err(|e| runtime_failure(&e))?;
+            context
+                .driver
+                .start(&instance, &log)
+                .await
+                .map_err(|e| runtime_failure(&e))?;
             Ok(Change::Started(instance))
         });
     }
@@ -99,7 +124,9 @@ impl World {
 
     fn clean_up(&mut self, op: OpId) {
         let context = Arc::clone(&self.context);
-        self.run(op, async move { sandbox::clean_up(&context).await.map(|()| Change::Nothing) });
+        self.run(op, async move {
+            sandbox::clean_up(&context).await.map(|()| Change::Nothing)
+        });
     }
 
     /// Whether the init of an instance is known to have ended.
@@ -139,18 +166,35 @@ impl World {
 
 /// Lets a short-lived process of this program bring the image: unpacking and, later, TLS stay out of the resident one.
 async fn bring_image(context: &Context, container: &str) -> Result<Image, Failure> {
-    let pull = |message: String| Failure { reason: FailureReason::ErrImagePull, message };
+    let pull = |message: String| Failure {
+        reason: FailureReason::ErrImagePull,
+        message,
+    };
     let Some(container) = context.plan.pod.container(container) else {
         return Err(pull(format!("pod has no container `{container}`")));
     };
     let mut command = tokio::process::Command::new("/proc/self/exe");
     let policy = serde_json::to_string(&container.pull_policy).unwrap_or_default();
-    command.args([IMAGE_VERB.as_ref(), context.plan.dirs.data.as_os_str(), container.image.as_ref(), policy.as_ref()]);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+    command.args([
+        IMAGE_VERB.as_ref(),
+        context.plan.dirs.data.as_os_str(),
+        container.image.as_ref(),
+        policy.as_ref(),
+    ]);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
     let output = tokio::time::timeout(IMAGE_DEADLINE, command.output()).await;
-    let output = output.map_err(|_| pull(format!("image `{}` did not come in time", container.image)))?;
+    let output =
+        output.map_err(|_| pull(format!("image `{}` did not come in time", container.image)))?;
     let output = output.map_err(|e| other("cannot start the image helper", &e))?;
-    let answer: Result<Image, Failure> = serde_json::from_slice(&output.stdout)
-        .map_err(|_| pull(format!("the image helper ended with {} and no answer", output.status)))?;
+    let answer: Result<Image, Failure> = serde_json::from_slice(&output.stdout).map_err(|_| {
+        pull(format!(
+            "the image helper ended with {} and no answer",
+            output.status
+        ))
+    })?;
     answer
 }

@@ -31,7 +31,9 @@ impl World {
     /// Finds whose exit it is. One that is nobody's yet is kept while a create is in flight.
     pub fn claim(&mut self, index: usize, record: ExitRecord) {
         let owner = self.hands.processes.iter().find(|(id, process)| {
-            process.pid == record.pid && index >= process.exits_before && self.live.contains_key(*id)
+            process.pid == record.pid
+                && index >= process.exits_before
+                && self.live.contains_key(*id)
         });
         match owner.map(|(id, _)| id.clone()) {
             Some(instance) => self.finish(instance, record.exit()),
@@ -53,16 +55,34 @@ impl World {
     pub fn finish(&mut self, instance: InstanceId, exit: Exit) {
         let pump = self.live.remove(&instance).and_then(|live| live.pump);
         let context = Arc::clone(&self.context);
+        let attempt = self
+            .hands
+            .processes
+            .get(&instance)
+            .map_or(0, |process| process.attempt);
         self.tasks.spawn(async move {
-            let (oom_killed, message) = last_words(&context, &instance, exit, pump).await;
-            Completion::Ended { instance, exit, oom_killed, message }
+            let (oom_killed, message) = last_words(&context, &instance, attempt, exit, pump).await;
+            Completion::Ended {
+                instance,
+                exit,
+                oom_killed,
+                message,
+            }
         });
     }
 }
 
-async fn last_words(context: &Context, instance: &InstanceId, exit: Exit, pump: Option<Pump>) -> (bool, String) {
+async fn last_words(
+    context: &Context,
+    instance: &InstanceId,
+    attempt: u32,
+    exit: Exit,
+    pump: Option<Pump>,
+) -> (bool, String) {
     let pod = &context.plan.pod;
-    let Some((name, attempt)) = context.container_of(instance) else { return (false, String::new()) };
+    let Some(container) = context.container_of(instance) else {
+        return (false, String::new());
+    };
     if pod.share_process_namespace || pod.host_pid {
         // Its init was not PID 1 of a namespace: what it left behind lives on, and holds the output open.
         if let Err(error) = context.cgroup.kill_all(instance).await {
@@ -71,16 +91,22 @@ async fn last_words(context: &Context, instance: &InstanceId, exit: Exit, pump: 
     }
     if let Some(pump) = pump {
         let _ = pump.stop.send(Stop::Ended);
-        if tokio::time::timeout(DRAIN_DEADLINE, pump.task).await.is_err() {
+        if tokio::time::timeout(DRAIN_DEADLINE, pump.task)
+            .await
+            .is_err()
+        {
             tracing::error!(%instance, "the output of an ended container is not drained");
         }
     }
-    let oom_killed = context.cgroup.oom_kills(instance).is_ok_and(|kills| kills > 0);
-    let limits = stdio::TerminationLimits::of_pod(pod.containers.len());
-    let mut message = stdio::termination_message(&context.dir.bundle(instance).join("termination-log"), limits);
-    let from_logs = pod.container(name).is_some_and(|c| c.termination_message_from_logs);
-    if message.is_empty() && from_logs && !exit.is_success() {
-        message = stdio::last_lines(&stdio::container_log(&context.plan.dirs.logs, pod, name, attempt));
-    }
-    (oom_killed, message)
+    let oom_killed = context
+        .cgroup
+        .oom_kills(instance)
+        .is_ok_and(|kills| kills > 0);
+    let from_logs = !exit.is_success() && container.termination_message_from_logs;
+    let log = from_logs
+        .then(|| stdio::container_log(&context.plan.dirs.logs, pod, &container.name, attempt));
+    let file = context.dir.bundle(instance).join("termination-log");
+    let message = stdio::termination_message(&file, log.as_deref(), pod.containers.len());
+    // Last words that cannot be read are none.
+    (oom_killed, message.unwrap_or_default())
 }

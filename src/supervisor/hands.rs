@@ -25,6 +25,8 @@ pub struct Hands {
 pub struct Process {
     /// Its number.
     pub pid: u32,
+    /// Which instance of its container: the number of its log file.
+    pub attempt: u32,
     /// Clock ticks since boot when it started; 0 if it had ended before we could look.
     pub start_time: u64,
     /// Length of the exit record when its creation began: an exit of this pid before that is another process's.

@@ -9,16 +9,20 @@ use crate::image;
 use crate::manifest::{Container, Profile};
 use crate::pod::{Failure, FailureReason, InstanceKind};
 use crate::runtime::{CreateCall, InitIo};
-use crate::stdio::{self, ConsoleSocket, LogFile};
+use crate::stdio::{self, ConsoleSocket, LogFile, LogLimits, StdioPipes};
 use crate::supervisor::context::{Context, failure, runtime_failure};
 use crate::supervisor::{Hands, Process, sandbox};
 use crate::sys;
+use nix::mount::{MsFlags, mount};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
+
+/// How long the runtime may take to send the terminal: it has done so when `create` ends.
+const CONSOLE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// An instance that waits for its start.
 #[derive(Debug)]
@@ -58,7 +62,6 @@ pub(super) async fn create(
             (io, Some(output))
         }
     };
-    let console = output.as_ref().and_then(|o: &Stdio| o.console.as_ref()).is_some();
     let call = CreateCall {
         id: instance,
         bundle: &bundle,
@@ -66,17 +69,42 @@ pub(super) async fn create(
         log: &context.runtime_log(instance),
         io,
     };
-    let pid = context.driver.create(call).await.map_err(|e| runtime_failure(&e))?;
+    let pid = context
+        .driver
+        .create(call)
+        .await
+        .map_err(|e| runtime_failure(&e))?;
     if let (Some(sandbox), InstanceKind::Container { .. }) = (&hands.sandbox, kind) {
         still_there(context, hands, sandbox)?;
     }
     let output = match output {
         None => None,
-        Some(stdio) => Some(stdio.connect(context, instance, console).await?),
+        Some(stdio) => Some(stdio.connect(context, instance).await?),
     };
-    let process =
-        Process { pid, start_time: sys::start_time(pid).unwrap_or(0), exits_before, started: false };
-    Ok(Created { process, pidfd: sys::pidfd(pid).ok(), output })
+    let attempt = match kind {
+        InstanceKind::Pause => 0,
+        InstanceKind::Container { attempt, .. } => *attempt,
+    };
+    let start_time = sys::start_time(pid).unwrap_or(0);
+    let process = Process {
+        pid,
+        attempt,
+        start_time,
+        exits_before,
+        started: false,
+    };
+    Ok(Created {
+        process,
+        pidfd: sys::pidfd(pid).ok(),
+        output,
+    })
+}
+
+fn failure_reason(reason: bundle::Reason) -> FailureReason {
+    match reason {
+        bundle::Reason::CreateContainerConfigError => FailureReason::CreateContainerConfigError,
+        bundle::Reason::CreateContainerError => FailureReason::CreateContainerError,
+    }
 }
 
 fn bundle_failure(what: &str, cause: &dyn std::error::Error) -> Failure {
@@ -86,14 +114,21 @@ fn bundle_failure(what: &str, cause: &dyn std::error::Error) -> Failure {
 /// After a create: was pause the same process all the time? Otherwise its number may have been another's, and the container is in
 /// foreign namespaces; it has run nothing yet and is deleted.
 fn still_there(context: &Context, hands: &Hands, sandbox: &Sandbox) -> Result<(), Failure> {
-    let pause = hands.processes.iter().find(|(id, _)| context.container_of(id).is_none());
+    let pause = hands
+        .processes
+        .iter()
+        .find(|(id, _)| context.container_of(id).is_none());
     let same = pause.is_some_and(|(_, process)| {
-        sandbox.pause_proc == format!("/proc/{}", process.pid) && sys::start_time(process.pid) == Some(process.start_time)
+        sandbox.pause_proc == format!("/proc/{}", process.pid)
+            && sys::start_time(process.pid) == Some(process.start_time)
     });
     if same {
         return Ok(());
     }
-    Err(Failure { reason: FailureReason::Other, message: "the sandbox ended while the container was created".into() })
+    Err(Failure {
+        reason: FailureReason::Other,
+        message: "the sandbox ended while the container was created".into(),
+    })
 }
 
 fn write_pause_bundle(context: &Context, instance: &InstanceId) -> Result<InitIo, Failure> {
@@ -102,20 +137,48 @@ fn write_pause_bundle(context: &Context, instance: &InstanceId) -> Result<InitIo
         pod: &context.plan.pod,
         instance,
         host: &context.plan.host,
-        root: &context.pause_root(),
+        attempt: 0,
         shm: &context.shm(),
+        netns: None,
         seccomp_default: bundle::DEFAULT_SECCOMP,
+        apparmor_default: None,
     });
     let spec = spec.map_err(|e| bundle_failure("", &e))?;
     write_config(&bundle, &bundle::to_json(&spec))?;
-    let null = || File::options().read(true).write(true).open("/dev/null").map(OwnedFd::from);
-    let open = || Ok::<_, io::Error>(InitIo::Pipes { stdin: null()?, stdout: null()?, stderr: null()? });
+    let rootfs = bundle.join("rootfs");
+    let bind = || {
+        sys::create_dirs(&rootfs, 0o755)?;
+        mount(
+            Some(&context.pause_root()),
+            &rootfs,
+            None::<&str>,
+            MsFlags::MS_BIND,
+            None::<&str>,
+        )?;
+        Ok::<_, io::Error>(())
+    };
+    bind().map_err(|e| bundle_failure("cannot mount the root of pause", &e))?;
+    let null = || {
+        File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/null")
+            .map(OwnedFd::from)
+    };
+    let open = || {
+        Ok::<_, io::Error>(InitIo::Pipes {
+            stdin: null()?,
+            stdout: null()?,
+            stderr: null()?,
+        })
+    };
     open().map_err(|e| bundle_failure("cannot open /dev/null", &e))
 }
 
 fn write_config(bundle: &Path, json: &[u8]) -> Result<(), Failure> {
     // 0600: the environment may hold secrets.
-    sys::write_atomic(&bundle.join("config.json"), json, 0o600).map_err(|e| bundle_failure("cannot write config.json", &e))
+    sys::write_atomic(&bundle.join("config.json"), json, 0o600)
+        .map_err(|e| bundle_failure("cannot write config.json", &e))
 }
 
 fn write_container_bundle(
@@ -135,16 +198,20 @@ fn write_container_bundle(
         message: "there is no sandbox to join".into(),
     })?;
     let rootfs = bundle.join("rootfs");
-    mount_root(context, instance, image, &rootfs).map_err(|e| bundle_failure("cannot mount the root file system", &e))?;
+    mount_root(context, instance, image, &rootfs)
+        .map_err(|e| bundle_failure("cannot mount the root file system", &e))?;
     sandbox::write_hosts(context, hands)?;
     let termination_log = bundle.join("termination-log");
-    let write = || {
-        std::fs::write(&termination_log, b"")?;
-        std::fs::set_permissions(&termination_log, std::fs::Permissions::from_mode(0o666))
-    };
-    write().map_err(|e| bundle_failure("cannot make the termination log", &e))?;
-    let users = image::user_files(&rootfs).map_err(|e| bundle_failure("cannot read the users of the image", &e))?;
-    let profile = container.security.seccomp.as_ref().or(context.plan.pod.security.seccomp.as_ref());
+    stdio::create_message_file(&termination_log)
+        .map_err(|e| bundle_failure("cannot make the termination log", &e))?;
+    let users = image::user_files(&rootfs)
+        .map_err(|e| bundle_failure("cannot read the users of the image", &e))?;
+    let profile = container.security.seccomp.as_ref().or(context
+        .plan
+        .pod
+        .security
+        .seccomp
+        .as_ref());
     let seccomp_localhost = match profile {
         Some(Profile::Localhost(name)) => Some(context.seccomp_profile(name)?),
         _ => None,
@@ -168,12 +235,18 @@ fn write_container_bundle(
         apparmor_default: None,
         runtime_rro: context.plan.runtime.features.rro.unwrap_or(false),
     };
-    let spec = bundle::container_spec(&input).map_err(|e| failure(e.reason(), "", &e))?;
+    let spec =
+        bundle::container_spec(&input).map_err(|e| failure(failure_reason(e.reason()), "", &e))?;
     write_config(&bundle, &bundle::to_json(&spec))
 }
 
 /// Mounts the image's layers with a writable one of the instance's own on top.
-fn mount_root(context: &Context, instance: &InstanceId, image: &image::Image, rootfs: &Path) -> io::Result<()> {
+fn mount_root(
+    context: &Context,
+    instance: &InstanceId,
+    image: &image::Image,
+    rootfs: &Path,
+) -> io::Result<()> {
     let data = context.dir.instance_data(instance);
     let (upper, work) = (data.join("upper"), data.join("work"));
     sys::create_dirs(&data, 0o700)?;
@@ -185,12 +258,19 @@ fn mount_root(context: &Context, instance: &InstanceId, image: &image::Image, ro
 
 /// A path that the image declares a volume is writable even on a read-only root: it is bound onto itself from the instance's own
 /// layer, which already has the image's content and goes with the instance.
-fn writable_image_volumes(container: &Container, image: &image::Image, rootfs: &Path) -> BTreeMap<String, std::path::PathBuf> {
+fn writable_image_volumes(
+    container: &Container,
+    image: &image::Image,
+    rootfs: &Path,
+) -> BTreeMap<String, std::path::PathBuf> {
     if !container.security.read_only_root {
         return BTreeMap::new();
     }
     let paths = bundle::image_volumes(container, &image.config);
-    paths.into_iter().filter_map(|path| Some((path.clone(), image::resolve_in_root(rootfs, &path).ok()?))).collect()
+    paths
+        .into_iter()
+        .filter_map(|path| Some((path.clone(), image::resolve_in_root(rootfs, &path).ok()?)))
+        .collect()
 }
 
 /// The container's ends for the runtime, and ours.
@@ -206,8 +286,14 @@ fn open_stdio(
     container: &Container,
     attempt: u32,
 ) -> Result<(InitIo, Stdio), Failure> {
-    let path = stdio::container_log(&context.plan.dirs.logs, &context.plan.pod, &container.name, attempt);
-    let log = LogFile::open(&path).map_err(|e| bundle_failure("cannot open the container's log", &e))?;
+    let path = stdio::container_log(
+        &context.plan.dirs.logs,
+        &context.plan.pod,
+        &container.name,
+        attempt,
+    );
+    let log = LogFile::open(path.clone(), LogLimits::default())
+        .map_err(|e| bundle_failure("cannot open the container's log", &e))?;
     if let Some(dir) = path.parent() {
         // Old logs that cannot be removed are no reason not to run.
         let _ = stdio::prune_attempts(dir, attempt);
@@ -215,47 +301,105 @@ fn open_stdio(
     if container.tty {
         let socket = ConsoleSocket::bind(&context.dir.bundle(instance).join("console"));
         let console = socket.map_err(|e| bundle_failure("cannot make the console socket", &e))?;
-        let io = InitIo::Console { socket: console.path().to_owned() };
-        return Ok((io, Stdio { ours: None, console: Some(console), log }));
+        let io = InitIo::Console {
+            socket: console.path().to_owned(),
+        };
+        return Ok((
+            io,
+            Stdio {
+                ours: None,
+                console: Some(console),
+                log,
+            },
+        ));
     }
-    let pipes = stdio::pipes(container.stdin).map_err(|e| bundle_failure("cannot make the container's pipes", &e))?;
-    let mut held = vec![pipes.stdout.as_fd(), pipes.stderr.as_fd()];
-    held.extend(pipes.stdin_writer.as_ref().map(AsFd::as_fd));
+    let StdioPipes {
+        ours,
+        container: theirs,
+    } = StdioPipes::new(container.stdin)
+        .map_err(|e| bundle_failure("cannot make the container's pipes", &e))?;
+    let mut held = vec![ours.stdout.as_fd(), ours.stderr.as_fd()];
+    held.extend(ours.stdin.as_ref().map(AsFd::as_fd));
     context.hold(instance, &held);
-    let io = InitIo::Pipes { stdin: pipes.stdin, stdout: pipes.stdout_writer, stderr: pipes.stderr_writer };
-    Ok((io, Stdio { ours: Some((pipes.stdout, pipes.stderr)), console: None, log }))
+    let stdin = theirs.stdin.ok_or_else(|| {
+        bundle_failure(
+            "cannot open standard input",
+            &io::Error::from(io::ErrorKind::NotFound),
+        )
+    })?;
+    let io = InitIo::Pipes {
+        stdin,
+        stdout: theirs.stdout,
+        stderr: theirs.stderr,
+    };
+    Ok((
+        io,
+        Stdio {
+            ours: Some((ours.stdout, ours.stderr)),
+            console: None,
+            log,
+        },
+    ))
 }
 
 impl Stdio {
     /// What the pump reads: our pipe ends, or the terminal that the runtime has sent by now.
-    async fn connect(self, context: &Context, instance: &InstanceId, _console: bool) -> Result<Output, Failure> {
+    async fn connect(self, context: &Context, instance: &InstanceId) -> Result<Output, Failure> {
         if let Some((stdout, stderr)) = self.ours {
-            return Ok(Output { stdout, stderr: Some(stderr), log: self.log });
+            return Ok(Output {
+                stdout,
+                stderr: Some(stderr),
+                log: self.log,
+            });
         }
         let console = self.console.ok_or_else(|| Failure {
             reason: FailureReason::CreateContainerError,
             message: "the instance has no output".into(),
         })?;
-        let master = console.accept().map_err(|e| bundle_failure("cannot receive the container's terminal", &e))?;
+        let master = console
+            .receive(CONSOLE_DEADLINE)
+            .await
+            .map_err(|e| bundle_failure("cannot receive the container's terminal", &e))?;
         context.hold(instance, &[master.as_fd()]);
-        Ok(Output { stdout: master, stderr: None, log: self.log })
+        Ok(Output {
+            stdout: master,
+            stderr: None,
+            log: self.log,
+        })
     }
 }
 
 /// Removes whatever is left of an instance: processes, what the runtime keeps, cgroup, root file system, bundle, data.
-pub(super) async fn delete(context: &Context, instance: &InstanceId, alive: bool) -> Result<(), Failure> {
+pub(super) async fn delete(
+    context: &Context,
+    instance: &InstanceId,
+    alive: bool,
+) -> Result<(), Failure> {
     let other = |e: &dyn std::error::Error| failure(FailureReason::Other, "", e);
     let log = context.runtime_log(instance);
-    context.cgroup.kill_all(instance).await.map_err(|e| other(&e))?;
+    context
+        .cgroup
+        .kill_all(instance)
+        .await
+        .map_err(|e| other(&e))?;
     // Forcing a dead one would only make the runtime look for a process for a tenth of a second.
     if let Err(error) = context.driver.delete(instance, &log, alive).await {
         if !alive {
-            context.driver.delete(instance, &log, true).await.or_else(|_| context.driver.forget(instance)).map_err(|e| other(&e))?;
+            context
+                .driver
+                .delete(instance, &log, true)
+                .await
+                .or_else(|_| context.driver.forget(instance))
+                .map_err(|e| other(&e))?;
         } else {
             context.driver.forget(instance).map_err(|_| other(&error))?;
         }
     }
-    context.cgroup.remove_container(instance).await.map_err(|e| other(&e))?;
+    context
+        .cgroup
+        .remove_container(instance)
+        .await
+        .map_err(|e| other(&e))?;
     let bundle = context.dir.bundle(instance);
     let remove = || {
         sandbox::unmount(&bundle.join("rootfs"))?;

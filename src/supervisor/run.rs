@@ -51,7 +51,10 @@ where
     S: FnOnce(UnixListener, Handle) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(SupervisorError::Loop)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(SupervisorError::Loop)?;
     runtime.block_on(run(dir, keeper, serve))
 }
 
@@ -62,7 +65,10 @@ where
 {
     let (listener, held) = greet(&keeper)?;
     let plan_path = dir.file("plan.json");
-    let plan: Option<Plan> = read_json(&plan_path).map_err(|source| SupervisorError::Read { path: plan_path, source })?;
+    let plan: Option<Plan> = read_json(&plan_path).map_err(|source| SupervisorError::Read {
+        path: plan_path,
+        source,
+    })?;
     let plan = plan.ok_or_else(|| SupervisorError::NoPlan(dir.state.clone()))?;
     let path = dir.file("snapshot.json");
     let snapshot = Snapshot::read(&dir).map_err(|source| SupervisorError::Read { path, source })?;
@@ -74,34 +80,67 @@ where
     let pod = plan.pod.clone();
     let context = Context::new(dir, plan, keeper)?;
     let (machine, hands, is_new) = match snapshot {
-        None => (Machine::new(&pod, settings, sys::now()), Hands::default(), true),
-        Some(snapshot) => (Machine::restore(&pod, settings, snapshot.state), snapshot.hands, false),
+        None => (
+            Machine::new(&pod, settings, sys::now()),
+            Hands::default(),
+            true,
+        ),
+        Some(snapshot) => (
+            Machine::restore(&pod, settings, snapshot.state),
+            snapshot.hands,
+            false,
+        ),
     };
     let mut world = World::new(context, hands)?;
-    let first = if is_new { Input::Timer } else { Input::Recovered(world.look(&machine, held)) };
+    let first = if is_new {
+        Input::Timer
+    } else {
+        Input::Recovered(world.look(&machine, held))
+    };
     let (handle, asked, shown) = handle(machine.view());
     let served = tokio::spawn(serve(listener, handle));
-    Loop { machine, world, asked, shown, written: None, requests: 0, terminations: 0 }.run(first).await?;
+    Loop {
+        machine,
+        world,
+        asked,
+        shown,
+        written: None,
+        requests: 0,
+        terminations: 0,
+    }
+    .run(first)
+    .await?;
     // The last view is shown; the door closes by itself now that nobody receives requests.
     let _ = served.await;
     Ok(())
 }
 
 /// What the keeper hands over first.
-fn greet(keeper: &OwnedFd) -> Result<(UnixListener, HashMap<InstanceId, Vec<OwnedFd>>), SupervisorError> {
+fn greet(
+    keeper: &OwnedFd,
+) -> Result<(UnixListener, HashMap<InstanceId, Vec<OwnedFd>>), SupervisorError> {
     let (mut listener, mut held) = (None, HashMap::new());
     loop {
         match link::receive(keeper.as_fd(), false).map_err(SupervisorError::Keeper)? {
             Some(Message::Listener(fd)) => listener = Some(fd),
             Some(Message::Hold(instance, fds)) => drop(held.insert(instance, fds)),
             Some(Message::Go) => break,
-            Some(Message::Exits | Message::Unwritten(_) | Message::Drop(_) | Message::Terminate) => {}
+            Some(
+                Message::Exits | Message::Unwritten(_) | Message::Drop(_) | Message::Terminate,
+            ) => {}
             None => return Err(SupervisorError::Keeper(nix::Error::EPIPE)),
         }
     }
-    let listener = std::os::unix::net::UnixListener::from(listener.ok_or(SupervisorError::Keeper(nix::Error::EBADMSG))?);
-    listener.set_nonblocking(true).map_err(SupervisorError::Loop)?;
-    Ok((UnixListener::from_std(listener).map_err(SupervisorError::Loop)?, held))
+    let listener = std::os::unix::net::UnixListener::from(
+        listener.ok_or(SupervisorError::Keeper(nix::Error::EBADMSG))?,
+    );
+    listener
+        .set_nonblocking(true)
+        .map_err(SupervisorError::Loop)?;
+    Ok((
+        UnixListener::from_std(listener).map_err(SupervisorError::Loop)?,
+        held,
+    ))
 }
 
 struct Loop {
@@ -117,8 +156,13 @@ struct Loop {
 
 impl Loop {
     async fn run(mut self, first: Input) -> Result<(), SupervisorError> {
-        let keeper = self.world.context.keeper.try_clone().map_err(SupervisorError::Loop)?;
-        let keeper = AsyncFd::new(keeper).map_err(SupervisorError::Loop)?;
+        let keeper = self
+            .world
+            .context
+            .keeper
+            .try_clone()
+            .map_err(SupervisorError::Loop)?;
+        let keeper = sys::watch(keeper).map_err(SupervisorError::Loop)?;
         let mut keeper_lives = true;
         self.step(first);
         self.world.read_new_exits();
@@ -152,7 +196,9 @@ impl Loop {
                 Ok(Some(Message::Exits)) => self.world.read_new_exits(),
                 Ok(Some(Message::Unwritten(record))) => self.world.claim(usize::MAX, record),
                 Ok(Some(Message::Terminate)) => self.terminate(),
-                Ok(Some(Message::Hold(..) | Message::Drop(_) | Message::Listener(_) | Message::Go)) => {}
+                Ok(Some(
+                    Message::Hold(..) | Message::Drop(_) | Message::Listener(_) | Message::Go,
+                )) => {}
                 Ok(None) => return false,
                 Err(nix::Error::EAGAIN) => return true,
                 Err(error) => {
@@ -167,10 +213,20 @@ impl Loop {
     fn terminate(&mut self) {
         self.terminations += 1;
         let force = self.terminations > 1;
-        self.ask(Request::Stop { grace_seconds: force.then_some(0), force }, None);
+        self.ask(
+            Request::Stop {
+                grace_seconds: force.then_some(0),
+                force,
+            },
+            None,
+        );
     }
 
-    fn ask(&mut self, request: Request, reply: Option<tokio::sync::oneshot::Sender<Result<(), crate::pod::Refusal>>>) {
+    fn ask(
+        &mut self,
+        request: Request,
+        reply: Option<tokio::sync::oneshot::Sender<Result<(), crate::pod::Refusal>>>,
+    ) {
         self.requests += 1;
         let id = RequestId(self.requests);
         if let Some(reply) = reply {
@@ -191,8 +247,18 @@ impl Loop {
                 self.world.creates_in_flight -= 1;
                 self.world.claim_early_exits();
             }
-            Completion::Ended { instance, exit, oom_killed, message } => {
-                self.step(Input::Exited { instance, exit, oom_killed, message });
+            Completion::Ended {
+                instance,
+                exit,
+                oom_killed,
+                message,
+            } => {
+                self.step(Input::Exited {
+                    instance,
+                    exit,
+                    oom_killed,
+                    message,
+                });
             }
             Completion::Vanished { instance, exit } => {
                 if self.world.live.contains_key(&instance) {
@@ -207,7 +273,8 @@ impl Loop {
         tracing::debug!(?input, "step");
         let actions = self.machine.step(sys::now(), input);
         self.world.persist(&self.machine, &mut self.written);
-        self.world.perform(&self.machine, actions, &mut self.written);
+        self.world
+            .perform(&self.machine, actions, &mut self.written);
         self.shown.send_if_modified(|shown| {
             let view = self.machine.view();
             let changed = *shown != view;

@@ -20,33 +20,53 @@ const SHM_OPTIONS: &str = "size=67108864,mode=1777";
 /// Makes the cgroup, directories, files, `/dev/shm` and volumes of the pod; gives the host path of each volume.
 pub(super) async fn prepare(context: &Context) -> Result<BTreeMap<String, PathBuf>, Failure> {
     // First of all: parallel creates of some runtimes race for a parent that is not there.
-    context.cgroup.create(&context.cgroup_values).map_err(|e| other("", &e))?;
-    for (dir, mode) in [("instances", 0o700), ("runtime", 0o700), ("files", 0o755), ("volumes", 0o700)] {
-        sys::create_dirs(&context.dir.file(dir), mode).map_err(|e| other("cannot make a directory of the pod", &e))?;
+    context
+        .cgroup
+        .create(&context.cgroup_values)
+        .map_err(|e| other("", &e))?;
+    for (dir, mode) in [
+        ("instances", 0o700),
+        ("runtime", 0o700),
+        ("files", 0o755),
+        ("volumes", 0o700),
+    ] {
+        sys::create_dirs(&context.dir.file(dir), mode)
+            .map_err(|e| other("cannot make a directory of the pod", &e))?;
     }
     write_pause(&context.pause_root()).map_err(|e| other("cannot write the pause program", &e))?;
     let pod = &context.plan.pod;
     let host = &context.plan.host;
     let files = context.dir.file("files");
-    let (resolv_conf, _cuts) = bundle::resolv_conf(pod, host);
+    let resolv_conf = bundle::resolv_conf(pod, host);
+    for warning in &resolv_conf.warnings {
+        tracing::warn!("{warning}");
+    }
+    let hostname = bundle::hostname_file(pod, host).map_err(|e| other("", &e))?;
     let write = |name: &str, text: &str| {
-        sys::write_atomic(&files.join(name), text.as_bytes(), 0o644).map_err(|e| other("cannot write a file of the pod", &e))
+        sys::write_atomic(&files.join(name), text.as_bytes(), 0o644)
+            .map_err(|e| other("cannot write a file of the pod", &e))
     };
-    write("hostname", &bundle::etc_hostname(pod, host))?;
-    write("resolv.conf", &resolv_conf)?;
-    write("hosts", &bundle::etc_hosts(pod, host, &[]))?;
+    write("hostname", &hostname)?;
+    write("resolv.conf", &resolv_conf.text)?;
+    write("hosts", &bundle::hosts_file(pod, host, &[]))?;
     if !pod.host_ipc {
         mount_shm(&context.shm()).map_err(|e| other("cannot mount the pod's /dev/shm", &e))?;
     }
     let facts = downward::Facts {
-        pod_ips: Vec::new(),
-        host_ips: host.ips.clone(),
-        node_name: pod.node_name.clone().unwrap_or_else(|| host.hostname.clone()),
+        pod_ips: &[],
+        host_ips: &host.ips,
+        node_name: &host.hostname,
         cpu_milli: host.cpu_milli,
         memory_bytes: host.memory_bytes,
         storage_bytes: host.storage_bytes,
     };
-    volume::prepare(pod, &context.plan.objects, &facts, &volume_dirs(&context.dir).borrowed()).map_err(|e| other("", &e))
+    volume::prepare(
+        pod,
+        &context.plan.objects,
+        &facts,
+        &volume_dirs(&context.dir).borrowed(),
+    )
+    .map_err(|e| other("", &e))
 }
 
 /// The two places of volumes.
@@ -54,7 +74,10 @@ pub(super) struct OwnedVolumeDirs(PathBuf, PathBuf);
 
 impl OwnedVolumeDirs {
     pub fn borrowed(&self) -> VolumeDirs<'_> {
-        VolumeDirs { disk: &self.0, memory: &self.1 }
+        VolumeDirs {
+            disk: &self.0,
+            memory: &self.1,
+        }
     }
 }
 
@@ -64,7 +87,11 @@ pub(super) fn volume_dirs(dir: &PodDir) -> OwnedVolumeDirs {
 
 fn write_pause(root: &Path) -> io::Result<()> {
     sys::create_dirs(root, 0o755)?;
-    sys::write_atomic(&root.join("pause"), include_bytes!(env!("PODSHIM_PAUSE")), 0o555)
+    sys::write_atomic(
+        &root.join("pause"),
+        include_bytes!(env!("PODSHIM_PAUSE")),
+        0o555,
+    )
 }
 
 fn mount_shm(path: &Path) -> io::Result<()> {
@@ -110,10 +137,11 @@ pub(super) async fn clean_up(context: &Context) -> Result<(), Failure> {
         unmount(&context.shm()).map_err(|e| other("cannot unmount the pod's /dev/shm", &e))?;
     }
     context.cgroup.remove().await.map_err(|e| other("", &e))?;
-    for path in ["instances", "runtime", "files", "shm"].map(|dir| context.dir.file(dir)).into_iter().chain([
-        context.pause_root(),
-        context.dir.data.join("instances"),
-    ]) {
+    for path in ["instances", "runtime", "files", "shm"]
+        .map(|dir| context.dir.file(dir))
+        .into_iter()
+        .chain([context.pause_root(), context.dir.data.join("instances")])
+    {
         remove_tree(&path).map_err(|e| other("cannot remove a directory of the pod", &e))?;
     }
     Ok(())
@@ -130,8 +158,11 @@ pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
 /// Writes the pod's `/etc/hosts` anew, in place: it is bind-mounted into running containers. Source: the kubelet does so at each
 /// container start.
 pub(super) fn write_hosts(context: &Context, hands: &Hands) -> Result<(), Failure> {
-    let ips = hands.sandbox.as_ref().map_or(&[][..], |sandbox| &sandbox.pod_ips);
-    let text = bundle::etc_hosts(&context.plan.pod, &context.plan.host, ips);
+    let ips = hands
+        .sandbox
+        .as_ref()
+        .map_or(&[][..], |sandbox| &sandbox.pod_ips);
+    let text = bundle::hosts_file(&context.plan.pod, &context.plan.host, ips);
     let path = context.dir.file("files").join("hosts");
     if std::fs::read(&path).is_ok_and(|now| now == text.as_bytes()) {
         return Ok(());
@@ -140,5 +171,11 @@ pub(super) fn write_hosts(context: &Context, hands: &Hands) -> Result<(), Failur
         std::fs::write(&path, &text)?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644))
     };
-    write().map_err(|e| crate::supervisor::context::failure(FailureReason::CreateContainerError, "cannot write the pod's hosts file", &e))
+    write().map_err(|e| {
+        crate::supervisor::context::failure(
+            FailureReason::CreateContainerError,
+            "cannot write the pod's hosts file",
+            &e,
+        )
+    })
 }

@@ -2,7 +2,7 @@
 
 use crate::base::{Exit, InstanceId};
 use crate::image::Image;
-use crate::pod::{Failure, InstanceKind, Machine, OpId, Outcome, RequestId, Refusal};
+use crate::pod::{Failure, InstanceKind, Machine, OpId, Outcome, Refusal, RequestId};
 use crate::stdio::{PumpReport, Stop};
 use crate::store::ExitRecord;
 use crate::supervisor::context::Context;
@@ -54,7 +54,12 @@ pub(super) enum Completion {
     /// The same of a create: its process may have ended already.
     Created(OpId, Result<Change, Failure>),
     /// An instance's output is drained after its end.
-    Ended { instance: InstanceId, exit: Exit, oom_killed: bool, message: String },
+    Ended {
+        instance: InstanceId,
+        exit: Exit,
+        oom_killed: bool,
+        message: String,
+    },
     /// A process that is not the keeper's child ended: nobody will reap it for us.
     Vanished { instance: InstanceId, exit: Exit },
 }
@@ -121,7 +126,10 @@ impl World {
             }
             Ok(Change::Deleted(instance)) => {
                 self.hands.processes.remove(&instance);
-                if let Some(Live { pump: Some(pump), .. }) = self.live.remove(&instance) {
+                if let Some(Live {
+                    pump: Some(pump), ..
+                }) = self.live.remove(&instance)
+                {
                     // It was deleted without an exit of its own: nothing more will come.
                     let _ = pump.stop.send(Stop::Ended);
                 }
@@ -134,11 +142,22 @@ impl World {
         let pid = created.process.pid;
         if matches!(kind, InstanceKind::Pause) {
             let pause_proc = format!("/proc/{pid}");
-            self.hands.sandbox = Some(crate::bundle::Sandbox { pause_proc, pod_ips: Vec::new() });
+            self.hands.sandbox = Some(crate::bundle::Sandbox {
+                pause_proc,
+                pod_ips: Vec::new(),
+            });
         }
-        self.hands.processes.insert(instance.clone(), created.process);
+        self.hands
+            .processes
+            .insert(instance.clone(), created.process);
         let pump = created.output.map(start_pump);
-        self.live.insert(instance, Live { pidfd: created.pidfd, pump });
+        self.live.insert(
+            instance,
+            Live {
+                pidfd: created.pidfd,
+                pump,
+            },
+        );
         Outcome::Created { pid }
     }
 
@@ -151,7 +170,9 @@ impl World {
             view: machine.view(),
             hands: self.hands.clone(),
         };
-        let Ok(bytes) = serde_json::to_vec(&snapshot) else { return };
+        let Ok(bytes) = serde_json::to_vec(&snapshot) else {
+            return;
+        };
         if last.as_ref() == Some(&bytes) {
             return;
         }
@@ -166,6 +187,11 @@ impl World {
 pub(super) fn start_pump(output: Output) -> Pump {
     let (stop, stopped) = oneshot::channel();
     let wait = async { stopped.await.unwrap_or(Stop::HandedOver) };
-    let task = tokio::spawn(crate::stdio::pump(output.stdout, output.stderr, output.log, wait));
+    let task = tokio::spawn(crate::stdio::pump(
+        output.stdout,
+        output.stderr,
+        output.log,
+        wait,
+    ));
     Pump { stop, task }
 }

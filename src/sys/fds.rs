@@ -5,8 +5,9 @@ use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg,
     sendmsg, socketpair,
 };
-use std::io::{IoSlice, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use tokio::io::unix::AsyncFd;
 
 /// Most descriptors one message carries: the three of a container's output, and one to spare.
 pub const MAX_FDS_PER_MESSAGE: usize = 4;
@@ -72,6 +73,12 @@ pub fn receive(
         return Err(Errno::EMSGSIZE);
     }
     Ok((message.bytes, fds))
+}
+
+/// Registers a descriptor with the event loop.
+pub fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` gives the same open descriptor for as long as it lives, and `AsyncFd` owns it.
+    unsafe { AsyncFd::register(fd) }.map_err(io::Error::from)
 }
 
 #[cfg(test)]

@@ -8,10 +8,10 @@ mod namespaces;
 mod process;
 
 pub use clock::{boot_id, now};
-pub use fds::{MAX_FDS_PER_MESSAGE, connected_pair, receive, send};
+pub use fds::{MAX_FDS_PER_MESSAGE, connected_pair, receive, send, watch};
 pub use files::{Lock, create_dirs, random, write_atomic};
 pub use namespaces::{LoopbackError, enter_private_mounts, raise_loopback};
 pub use process::{
-    Child, SignalFd, become_subreaper, block_signals, pidfd, pidfd_is_alive, reap_any,
-    signal_pidfd, start_time,
+    Child, SignalFd, become_subreaper, block_signals, parent, pidfd, pidfd_exit, pidfd_is_alive,
+    reap_any, signal_pidfd, start_time,
 };

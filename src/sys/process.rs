@@ -1,6 +1,6 @@
 //! Processes: a pid is not an identity, so signals and waits go by pidfd; only the keeper reaps, and it reaps everything.
 
-use crate::base::Signal;
+use crate::base::{Exit, Signal};
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd as NixSignalFd};
 use rustix::process::{Pid, PidfdFlags, WaitOptions};
@@ -77,6 +77,38 @@ pub fn start_time(pid: u32) -> Option<u64> {
     stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()
 }
 
+/// The parent of a process; `None` when it is gone. Source: proc_pid_stat(5), field 4.
+pub fn parent(pid: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+}
+
+/// The first version of the kernel's `struct pidfd_info`, which has all we ask for.
+#[repr(C)]
+#[derive(Default)]
+struct PidfdInfo {
+    mask: u64,
+    cgroup_id: u64,
+    ids: [u32; 11],
+    exit_code: i32,
+}
+
+/// `PIDFD_INFO_EXIT`.
+const PIDFD_INFO_EXIT: u64 = 1 << 3;
+nix::ioctl_readwrite!(pidfd_get_info, 0xff, 11, PidfdInfo);
+
+/// How a process ended that was not our child and has been reaped by another. `None` where the kernel does not say (before
+/// 6.15). Source: `linux/pidfd.h`.
+pub fn pidfd_exit(pidfd: BorrowedFd<'_>) -> Option<Exit> {
+    let mut info = PidfdInfo {
+        mask: PIDFD_INFO_EXIT,
+        ..PidfdInfo::default()
+    };
+    // SAFETY: `info` is the struct that this request reads and writes, of the size that is part of its number.
+    unsafe { pidfd_get_info(pidfd.as_raw_fd(), &raw mut info) }.ok()?;
+    (info.mask & PIDFD_INFO_EXIT != 0).then(|| Exit::from_wait_status(info.exit_code))
+}
+
 /// Signals of this process, taken one by one from a descriptor.
 #[derive(Debug)]
 pub struct SignalFd(NixSignalFd);
@@ -96,6 +128,25 @@ impl SignalFd {
     pub fn next(&mut self) -> Option<i32> {
         let info = self.0.read_signal().ok()??;
         i32::try_from(info.ssi_signo).ok()
+    }
+}
+
+impl SignalFd {
+    /// Waits for the next signal; `None` when that is not possible any more.
+    pub fn wait(&mut self) -> Option<i32> {
+        loop {
+            let mut fds = [nix::poll::PollFd::new(
+                self.0.as_fd(),
+                nix::poll::PollFlags::POLLIN,
+            )];
+            match nix::poll::poll(&mut fds, nix::poll::PollTimeout::NONE) {
+                Ok(_) | Err(nix::Error::EINTR) => {}
+                Err(_) => return None,
+            }
+            if let Some(signal) = self.next() {
+                return Some(signal);
+            }
+        }
     }
 }
 
@@ -129,5 +180,17 @@ mod tests {
         );
         assert!(!pidfd_is_alive(fd.as_fd()));
         assert!(signal_pidfd(fd.as_fd(), Signal::TERM).is_err());
+    }
+
+    #[test]
+    fn the_exit_of_another_s_child_is_read_or_unknown_but_never_made_up() {
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", "exit 7"])
+            .spawn()
+            .expect("sh");
+        let fd = pidfd(child.id()).expect("pidfd");
+        assert_eq!(parent(child.id()), Some(std::process::id()));
+        child.wait().expect("reaped");
+        assert!(matches!(pidfd_exit(fd.as_fd()), None | Some(Exit::Code(7))));
     }
 }
