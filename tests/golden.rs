@@ -167,6 +167,16 @@ fn a_privileged_container() {
 }
 
 #[test]
+fn capabilities_and_the_profile_that_follows_them() {
+    let mut scene = scene();
+    let security = &mut scene.pod.containers[0].security;
+    security.capabilities_drop = vec!["ALL".into()];
+    security.capabilities_add = vec!["NET_BIND_SERVICE".into(), "CAP_SYS_ADMIN".into()];
+    security.seccomp = Some(Profile::RuntimeDefault);
+    assert_golden("capabilities", &scene.render()["c"]);
+}
+
+#[test]
 fn a_read_only_root_with_volumes_of_every_access() {
     let mut scene = scene();
     let host_path = || VolumeSource::HostPath {

@@ -787,3 +787,33 @@ fn pause_takes_the_pods_sysctls_and_a_prepared_network() {
         serde_json::json!({"type": "network", "path": "/run/netns/x"})
     );
 }
+
+// Hostile text
+
+proptest::proptest! {
+    #[test]
+    fn users_of_any_text_are_read_or_refused(user in ".*", passwd in "([a-z0-9:,]|\\PC|\n)*", group in "([a-z0-9:,]|\n)*") {
+        let mut scene = scene();
+        scene.image.user = user;
+        scene.users = UserFiles { passwd: Some(passwd), group: Some(group) };
+        let _ = scene.with(container_spec);
+    }
+
+    #[test]
+    fn resolver_files_of_any_text_stay_within_their_limits(text in "((nameserver|search|options|#) ?[a-z.: ]{0,300}\n|.)*") {
+        let mut host = host();
+        host.resolv_conf = text;
+        let made = resolv_conf(&pod(), &host).text;
+        proptest::prop_assert!(made.lines().filter(|l| l.starts_with("nameserver ")).count() <= 3);
+        proptest::prop_assert!(made.lines().next().is_none_or(|l| !l.starts_with("search ") || l.len() <= 7 + 2048));
+    }
+
+    #[test]
+    fn host_names_of_any_text_fit_the_kernel(name in "\\PC{0,90}", over in proptest::option::of("\\PC{0,90}")) {
+        let mut pod = pod();
+        pod.name = name;
+        pod.hostname_override = over;
+        let made = kernel_hostname(&pod, &host()).expect("no domain, so never too long");
+        proptest::prop_assert!(made.len() <= 63);
+    }
+}

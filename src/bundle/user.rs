@@ -1,6 +1,7 @@
 //! Which user and groups a container runs as. Source: kubelet `verifyRunAsNonRoot`, CRI `RunAsUser`, containerd `oci.WithUser`.
 
 use crate::bundle::{BundleError, ContainerInput, NonRootRule};
+use crate::manifest::PodSecurity;
 use oci_spec::runtime::User;
 use std::collections::BTreeSet;
 
@@ -28,9 +29,7 @@ pub(crate) fn user(input: &ContainerInput) -> Result<User, BundleError> {
         },
     };
     let gid = own.run_as_group.or(pod.run_as_group).unwrap_or(account.gid);
-    let mut groups: BTreeSet<u32> = pod.supplemental_groups.iter().copied().collect();
-    groups.insert(gid);
-    groups.extend(pod.fs_group);
+    let mut groups = pod_groups(pod, gid);
     if !pod.supplemental_groups_strict {
         let group = input.users.group.as_deref().unwrap_or_default();
         groups.extend(groups_listing(group, account.name));
@@ -39,12 +38,17 @@ pub(crate) fn user(input: &ContainerInput) -> Result<User, BundleError> {
 }
 
 /// The user of pause, which has no image: what the pod says, else root.
-pub(crate) fn pause_user(pod: &crate::manifest::PodSecurity) -> User {
+pub(crate) fn pause_user(pod: &PodSecurity) -> User {
     let gid = pod.run_as_group.unwrap_or(0);
+    as_oci(pod.run_as_user.unwrap_or(0), gid, pod_groups(pod, gid))
+}
+
+/// The primary group and those that the pod adds.
+fn pod_groups(pod: &PodSecurity, gid: u32) -> BTreeSet<u32> {
     let mut groups: BTreeSet<u32> = pod.supplemental_groups.iter().copied().collect();
     groups.insert(gid);
     groups.extend(pod.fs_group);
-    as_oci(pod.run_as_user.unwrap_or(0), gid, groups)
+    groups
 }
 
 fn as_oci(uid: u32, gid: u32, groups: BTreeSet<u32>) -> User {
