@@ -5,6 +5,7 @@ use crate::cli::exit::{Code, Failed, cannot};
 use crate::cli::report;
 use crate::cli::settings::Settings;
 use crate::runtime::{self, Needs, Runtime};
+use std::path::Path;
 
 /// This machine lacks something.
 #[derive(Debug, thiserror::Error)]
