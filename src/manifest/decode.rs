@@ -495,7 +495,7 @@ mod tests {
         let mut findings = Findings::new();
         let nodes = parse("f", text, Strictness::Strict, &mut findings);
         let object = decode(&nodes[0], "", &mut findings);
-        findings.sort();
+        findings.sort([]);
         (object, findings)
     }
 

@@ -286,7 +286,7 @@ mod tests {
     fn read_as(texts: &[&str], strictness: Strictness) -> (Documents, Findings) {
         let mut findings = Findings::new();
         let documents = read(&sources(texts), strictness, &mut findings);
-        findings.sort();
+        findings.sort([]);
         (documents, findings)
     }
 
