@@ -71,11 +71,7 @@ const KINDS: [(&str, &str, Handling); 12] = {
         ("ReplicaSet", "apps/v1", Workload(TEMPLATE)),
         ("StatefulSet", "apps/v1", Workload(TEMPLATE)),
         ("DaemonSet", "apps/v1", Workload(TEMPLATE)),
-        (
-            "Job",
-            "batch/v1",
-            Workload("write its spec.template as a Pod"),
-        ),
+        ("Job", "batch/v1", Workload(TEMPLATE)),
         (
             "CronJob",
             "batch/v1",
@@ -204,7 +200,7 @@ impl Reader {
         found.extend(all.filter_map(|mut finding| {
             if finding.kind == FindingKind::Unknown {
                 finding.warning = warning?;
-                // Other tools read it there: containers/podman#25081.
+                // Written there often enough: podman issue 25081.
                 if finding.path == "metadata.restartPolicy" {
                     finding.hint = Some("restartPolicy belongs into spec".to_owned());
                 }

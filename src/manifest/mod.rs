@@ -8,12 +8,14 @@
 mod decode;
 mod documents;
 mod finding;
+mod from_node;
 #[allow(dead_code)]
 mod grammar;
 mod load;
 mod model;
 mod node;
 mod objects;
+mod raw;
 mod resolve;
 mod yaml;
 
