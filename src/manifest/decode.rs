@@ -12,6 +12,8 @@ use std::fmt::{self, Write};
 
 /// Decodings of one object. Another one is needed after a value that only its type can refuse, such as a time.
 const MAX_PASSES: usize = 20;
+/// Bytes of an unknown field that is compared with the known ones, all of which are shorter.
+const MAX_FIELD_BYTES: usize = 64;
 /// Edits between an unknown field and the one that is offered instead.
 const MAX_EDITS: usize = 2;
 
@@ -79,6 +81,7 @@ pub struct State {
 }
 
 impl State {
+    /// Whether this value is left out.
     pub fn refuses(&self, node: &Node) -> bool {
         self.refused.contains(&std::ptr::from_ref(node))
     }
@@ -127,13 +130,17 @@ impl State {
 
 /// The field that was probably meant.
 fn nearest<'f>(key: &str, fields: &[&'f str]) -> Option<&'f str> {
-    let edits = |field: &&&str| edits(&key.to_lowercase(), &field.to_lowercase());
+    if key.len() > MAX_FIELD_BYTES {
+        return None;
+    }
+    let key = key.to_lowercase();
+    let edits = |field: &&&str| edits(&key, &field.to_lowercase());
     let field = fields.iter().min_by_key(edits)?;
     let close = edits(&field) <= MAX_EDITS.min(key.chars().count() / 2);
     close.then_some(field)
 }
 
-/// Levenshtein distance of two short words; long ones are far from everything.
+/// Levenshtein distance of two words; words of too different length are far apart.
 fn edits(a: &str, b: &str) -> usize {
     if a.len().abs_diff(b.len()) > MAX_EDITS {
         return usize::MAX;
