@@ -6,6 +6,7 @@ use crate::cli::report;
 use crate::cli::settings::Settings;
 use crate::runtime::{self, Needs, Runtime};
 use std::path::Path;
+use std::path::Path;
 
 /// This machine lacks something.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +33,9 @@ pub(super) fn runtime(settings: &Settings) -> Result<Runtime, Failed> {
 
 /// What this machine is.
 pub(super) fn facts(settings: &Settings) -> Result<HostFacts, Failed> {
-    runtime::host_facts(&settings.dirs.data)
+    // The directory may not exist yet; its file system is its nearest parent's.
+    let exists = settings.dirs.data.ancestors().find(|dir| dir.exists());
+    runtime::host_facts(exists.unwrap_or(Path::new("/")))
         .map_err(|e| Failed::new(Code::Host, cannot("look at this machine")(e)))
 }
 

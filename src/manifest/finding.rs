@@ -259,9 +259,10 @@ impl Findings {
         }
     }
 
-    /// Into the order of the input: files as first seen, then line and column; what has no place comes last.
-    pub fn sort(&mut self) {
-        let mut files: Vec<String> = Vec::new();
+    /// Into the order of the input: the files in this order and then as first seen, in them line and column; what has no place
+    /// comes last.
+    pub fn sort<'a>(&mut self, files: impl IntoIterator<Item = &'a str>) {
+        let mut files: Vec<String> = files.into_iter().map(str::to_owned).collect();
         for location in self
             .0
             .iter()
@@ -370,11 +371,14 @@ cannot parse"#
         findings.required("second").location = at("b.yaml", 2, 9);
         findings.required("first").location = at("b.yaml", 2, 3);
         findings.required("third").location = at("a.yaml", 1, 1);
-        findings.sort();
+        findings.sort([]);
         assert_eq!(
             findings.to_string(),
             "b.yaml:2:3: first: Required value\nb.yaml:2:9: second: Required value\n\
              a.yaml:1:1: third: Required value\nnowhere: Required value"
         );
+        findings.sort(["a.yaml"]);
+        let first = findings.iter().next().map(|finding| finding.path.as_str());
+        assert_eq!(first, Some("third"));
     }
 }

@@ -75,7 +75,7 @@ fn load_with(
             pod(raw, &context, &resolve, &mut findings)
         })
         .collect();
-    findings.sort();
+    findings.sort(sources.iter().map(|source| source.name.as_str()));
     if findings.has_errors() {
         return Err(findings);
     }

@@ -3,16 +3,14 @@
 //! Scalars, merge keys and tags mean what they mean to kubectl (YAML 1.1). Each document is parsed alone, within limits, so a
 //! broken one does not hide the findings of the others.
 
-use crate::manifest::node::{Entry, Node, Place, Value};
+use crate::manifest::node::{Node, Place, Value};
+use crate::manifest::raw::{Conversion, Raw, Refusal, place};
 use crate::manifest::{Finding, FindingKind, Findings, Strictness};
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::granit_parser::ErrorKind;
 use serde_saphyr::{
     DuplicateKeyPolicy, Error, ExternalMessageSource, MessageFormatter, Options, Spanned,
 };
-use std::collections::HashMap;
-use std::fmt::{self, Write};
 use std::sync::Arc;
 
 /// Bytes of one document. No object of a cluster can be larger than about this.
@@ -29,8 +27,6 @@ const MAX_ALIASES: usize = 10_000;
 const MAX_ANCHORED: usize = 20_000;
 /// `<<` keys in one document: merging costs more than reading.
 const MAX_MERGE_KEYS: usize = 1000;
-/// Duplicate keys of one document that are told; who has more is not helped by more.
-const MAX_DUPLICATES: usize = 100;
 /// Bytes of text of one document after aliases are expanded.
 const MAX_TEXT_BYTES: usize = 8 << 20;
 
@@ -67,30 +63,35 @@ fn refuse(place: &Place, kind: FindingKind, detail: String, findings: &mut Findi
     findings.push(Finding::new("", kind, detail)).location = Some(place.location());
 }
 
-/// The documents and the line each begins at. `---` at the start of a line ends a document whatever stands before it; only
-/// directives and comments belong to the document after them. Source: YAML 1.2.2, 9.1.
+/// The documents and the line each begins at. At the start of a line, `---` ends a document whatever stands before it, and so
+/// does `...`; directives and comments belong to the document after them. Source: YAML 1.2.2, 9.1.
 fn split(text: &str) -> Vec<(u32, &str)> {
+    let is_marker = |line: &str, marker| {
+        let rest = line.strip_prefix(marker);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace))
+    };
     let mut documents = Vec::new();
     let (mut start, mut start_line, mut has_content) = (0, 1, false);
-    let (mut offset, mut line_number) = (0, 1);
+    let (mut end, mut line_number) = (0, 1);
     for line in text.split_inclusive('\n') {
-        let marker = line
-            .strip_prefix("---")
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace));
-        if marker && has_content {
-            documents.push((start_line, &text[start..offset]));
-            (start, start_line) = (offset, line_number);
+        if is_marker(line, "---") && has_content {
+            documents.push((start_line, &text[start..end]));
+            (start, start_line) = (end, line_number);
         }
-        let line = line.trim_start_matches('\u{feff}');
-        has_content |= marker || !(line.trim().is_empty() || line.starts_with(['#', '%']));
-        offset += line.len() + (line.as_ptr() as usize - text[offset..].as_ptr() as usize);
+        let content = line.trim_start_matches('\u{feff}');
+        has_content |= !(content.trim().is_empty() || content.starts_with(['#', '%']));
+        end += line.len();
         line_number += 1;
+        if is_marker(line, "...") {
+            documents.push((start_line, &text[start..end]));
+            (start, start_line, has_content) = (end, line_number, false);
+        }
     }
     documents.push((start_line, &text[start..]));
     documents
 }
 
-/// Parses one document; it may still be several, divided by `...`.
+/// Parses one document, which may be empty.
 fn document(
     start: &Place,
     text: &str,
@@ -107,11 +108,7 @@ fn document(
         duplicate = Some((key.clone().unwrap_or_default(), place));
         read = self::read(text, DuplicateKeyPolicy::LastWins);
     }
-    let mut conversion = Conversion {
-        start,
-        path: String::new(),
-        duplicates: Vec::new(),
-    };
+    let mut conversion = Conversion::new(start);
     let result: Result<Vec<Node>, Refusal> =
         read.map_err(|error| refusal(start, &error))
             .and_then(|documents| {
@@ -138,9 +135,6 @@ fn document(
         }
     }
 }
-
-/// Where and why a document cannot be read.
-type Refusal = (Place, String);
 
 /// The error without the aliases it was met through.
 fn root(mut error: &Error) -> &Error {
@@ -218,183 +212,10 @@ fn options(duplicate_keys: DuplicateKeyPolicy) -> Options {
     }
 }
 
-/// A position within the document, from 1, as a place in the input.
-fn place(start: &Place, line: u64, column: u64) -> Place {
-    let number = |n: u64| u32::try_from(n).unwrap_or(u32::MAX).max(1);
-    Place {
-        file: Arc::clone(&start.file),
-        line: start.line.saturating_add(number(line) - 1),
-        column: number(column),
-    }
-}
-
-/// What the parser gives before kubectl's conversions.
-enum Raw {
-    Null,
-    Bool(bool),
-    Int(i64),
-    Float(f64),
-    String(String),
-    List(Vec<Spanned<Raw>>),
-    Map(Vec<(Spanned<Raw>, Spanned<Raw>)>),
-}
-
-/// From what the parser gives to what kubectl makes of it on the way to JSON.
-struct Conversion<'a> {
-    /// Where the document begins.
-    start: &'a Place,
-    /// The path of the value at hand. Whether a mapping is one of fields or of keys is not known here: what reads as a field is
-    /// written as one.
-    path: String,
-    /// Paths and places of the keys that were there before.
-    duplicates: Vec<(String, Place)>,
-}
-
-impl Conversion<'_> {
-    /// Integral floats become integers, keys become text.
-    fn node(&mut self, raw: Spanned<Raw>) -> Result<Node, Refusal> {
-        let place = place(self.start, raw.defined.line(), raw.defined.column());
-        let value = match raw.value {
-            Raw::Null => Value::Null,
-            Raw::Bool(value) => Value::Bool(value),
-            Raw::Int(value) => Value::Int(value),
-            Raw::Float(value) => integral(value).map_or(Value::Float(value), Value::Int),
-            Raw::String(value) => Value::String(value),
-            Raw::List(items) => Value::List(self.items(items)?),
-            Raw::Map(pairs) => Value::Map(self.entries(pairs)?),
-        };
-        Ok(Node { value, place })
-    }
-
-    fn items(&mut self, items: Vec<Spanned<Raw>>) -> Result<Vec<Node>, Refusal> {
-        let outer = self.path.len();
-        let mut nodes = Vec::with_capacity(items.len());
-        for (index, item) in items.into_iter().enumerate() {
-            _ = write!(self.path, "[{index}]");
-            nodes.push(self.node(item)?);
-            self.path.truncate(outer);
-        }
-        Ok(nodes)
-    }
-
-    fn entries(&mut self, pairs: Vec<(Spanned<Raw>, Spanned<Raw>)>) -> Result<Vec<Entry>, Refusal> {
-        let outer = self.path.len();
-        let mut entries: Vec<Entry> = Vec::with_capacity(pairs.len());
-        let mut known: HashMap<String, usize> = HashMap::with_capacity(pairs.len());
-        for (key, value) in pairs {
-            let place = place(self.start, key.defined.line(), key.defined.column());
-            let Some(key) = key_text(key.value) else {
-                let detail = "a key must be a string, a number or a boolean";
-                return Err((place, detail.to_owned()));
-            };
-            self.enter(&key);
-            let node = self.node(value)?;
-            if let Some(&index) = known.get(&key) {
-                if self.duplicates.len() < MAX_DUPLICATES {
-                    self.duplicates.push((self.path.clone(), place));
-                }
-                entries[index].node = node;
-            } else {
-                known.insert(key.clone(), entries.len());
-                entries.push(Entry { key, place, node });
-            }
-            self.path.truncate(outer);
-        }
-        Ok(entries)
-    }
-
-    fn enter(&mut self, key: &str) {
-        let is_field = key.chars().all(|c| c.is_ascii_alphanumeric());
-        _ = match (is_field, self.path.is_empty()) {
-            (true, true) => write!(self.path, "{key}"),
-            (true, false) => write!(self.path, ".{key}"),
-            (false, _) => write!(self.path, "[{key}]"),
-        };
-    }
-}
-
-/// A key as text: `yes` is `true`, `0x10` is `16`. Source: `sigs.k8s.io/yaml`, convertToJSONableObject.
-fn key_text(raw: Raw) -> Option<String> {
-    match raw {
-        Raw::Bool(value) => Some(value.to_string()),
-        Raw::Int(value) => Some(value.to_string()),
-        Raw::Float(value) => Some(value.to_string()),
-        Raw::String(value) => Some(value),
-        Raw::Null | Raw::List(_) | Raw::Map(_) => None,
-    }
-}
-
-/// The integer that this number is, if it is one and fits.
-fn integral(value: f64) -> Option<i64> {
-    // 2^63, the first that does not fit, is exact as a float; i64::MAX is not.
-    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
-    (value.fract() == 0.0 && (-LIMIT..LIMIT).contains(&value)).then_some(value as i64)
-}
-
-impl<'de> Deserialize<'de> for Raw {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Raw, D::Error> {
-        deserializer.deserialize_any(RawVisitor)
-    }
-}
-
-struct RawVisitor;
-
-impl<'de> Visitor<'de> for RawVisitor {
-    type Value = Raw;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Raw, E> {
-        Ok(Raw::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Raw, E> {
-        Ok(Raw::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Raw, E> {
-        Ok(Raw::Int(value))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Raw, E> {
-        // What does not fit into int64 is a float to kubectl.
-        Ok(i64::try_from(value).map_or(Raw::Float(value as f64), Raw::Int))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Raw, E> {
-        Ok(Raw::Float(value))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Raw, E> {
-        Ok(Raw::String(value.to_owned()))
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<Raw, E> {
-        Ok(Raw::String(value))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Raw, A::Error> {
-        let mut list = Vec::new();
-        while let Some(item) = items.next_element()? {
-            list.push(item);
-        }
-        Ok(Raw::List(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut pairs: A) -> Result<Raw, A::Error> {
-        let mut map = Vec::new();
-        while let Some(pair) = pairs.next_entry()? {
-            map.push(pair);
-        }
-        Ok(Raw::Map(map))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manifest::raw::MAX_DUPLICATES;
 
     fn read(text: &str, strictness: Strictness) -> (Vec<String>, String) {
         let mut findings = Findings::new();
@@ -472,10 +293,11 @@ mod tests {
 
     #[test]
     fn directives_belong_to_the_document_after_them() {
-        let (nodes, findings) = strict("%YAML 1.1\n---\na: 1\n");
+        let (nodes, findings) =
+            strict("%YAML 1.1\n---\na: 1\n...\n%YAML 1.1\n# c\n---\nb: 2\n...\n...\n");
         assert_eq!(
             (nodes, findings.as_str()),
-            (vec![r#"{"a":1}"#.to_owned()], "")
+            (vec![r#"{"a":1}"#.to_owned(), r#"{"b":2}"#.to_owned()], "")
         );
     }
 
