@@ -29,12 +29,10 @@ pub struct Quirks {
     pub seccomp_mark: Option<&'static str>,
     /// Whether `features` without a word about seccomp means that it was built without.
     pub silence_is_no_seccomp: bool,
-    /// Since when it knows recursive read-only mounts (`rro`).
+    /// Since when it knows recursive read-only mounts (`rro`), where its `features` do not say.
     pub rro_since: Option<Version>,
     /// Whether it refuses to run where cgroup v1 hierarchies stand beside a cgroup v2 one that has controllers.
     pub refuses_hybrid_controllers: bool,
-    /// Whether `exec` knows `--additional-gids`.
-    pub exec_additional_gids: bool,
     /// Whether `lo` is up in a network namespace that it made.
     pub loopback_up: bool,
 }
@@ -46,7 +44,6 @@ const RUNC: Quirks = Quirks {
     silence_is_no_seccomp: false,
     rro_since: Some(Version(1, 1, 0)),
     refuses_hybrid_controllers: false,
-    exec_additional_gids: true,
     loopback_up: true,
 };
 
@@ -58,7 +55,6 @@ const CRUN: Quirks = Quirks {
     silence_is_no_seccomp: false,
     rro_since: Some(Version(1, 4, 0)),
     refuses_hybrid_controllers: true,
-    exec_additional_gids: false,
     loopback_up: true,
 };
 
@@ -67,9 +63,8 @@ const YOUKI: Quirks = Quirks {
     name: "youki",
     seccomp_mark: None,
     silence_is_no_seccomp: true,
-    rro_since: Some(Version(0, 0, 4)),
+    rro_since: None,
     refuses_hybrid_controllers: false,
-    exec_additional_gids: false,
     loopback_up: false,
 };
 
@@ -80,7 +75,6 @@ const OTHER: Quirks = Quirks {
     silence_is_no_seccomp: false,
     rro_since: None,
     refuses_hybrid_controllers: false,
-    exec_additional_gids: false,
     loopback_up: false,
 };
 
