@@ -37,7 +37,8 @@ pub struct Quirks {
     pub loopback_up: bool,
 }
 
-/// runc 1.1.5. `delete --force` of a running container polls for 100 ms: kill by pidfd first, then delete.
+/// runc 1.1.5. `delete --force` of a running container polls for 100 ms: kill by pidfd first, then delete. It refuses a
+/// container without `/proc`.
 const RUNC: Quirks = Quirks {
     name: "runc",
     seccomp_mark: Some("libseccomp:"),
@@ -58,7 +59,9 @@ const CRUN: Quirks = Quirks {
     loopback_up: true,
 };
 
-/// youki 0.7.0. Built without seccomp it says `"seccomp": null`, accepts a profile and ignores it. Parallel creates under an absent parent cgroup race (`File exists`): the pod's cgroup comes first.
+/// youki 0.7.0. Built without seccomp it says `"seccomp": null`, accepts a profile and ignores it. Parallel creates under an
+/// absent parent cgroup race (`File exists`): the pod's cgroup comes first. It refuses a process without `PATH` in its
+/// environment, and a create that it refuses leaves its cgroups: they are removed after every delete.
 const YOUKI: Quirks = Quirks {
     name: "youki",
     seccomp_mark: None,
