@@ -4,6 +4,7 @@
 //! and anything else may. A call that is dropped is killed.
 
 use crate::base::Exit;
+use crate::runtime::capture::{Capture, Keep};
 use crate::runtime::complaint::{Log, printable};
 use crate::runtime::driver::InitIo;
 use crate::runtime::{Refused, RuntimeError};
@@ -234,81 +235,6 @@ impl Drop for Group {
         if !self.reaped {
             self.signal();
         }
-    }
-}
-
-/// Which end of a long output is kept.
-#[derive(Clone, Copy, PartialEq)]
-enum Keep {
-    Head,
-    Tail,
-}
-
-/// The read end of a pipe, and a bounded part of what came through it.
-struct Capture {
-    pipe: Receiver,
-    limit: usize,
-    keep: Keep,
-    kept: Vec<u8>,
-    open: bool,
-}
-
-impl Capture {
-    fn new(pipe: Receiver, limit: usize, keep: Keep) -> Capture {
-        Capture {
-            pipe,
-            limit,
-            keep,
-            kept: Vec::new(),
-            open: true,
-        }
-    }
-
-    async fn read(&mut self) {
-        match self.pipe.readable().await {
-            Ok(()) => {
-                self.read_now();
-            }
-            Err(_) => self.open = false,
-        }
-    }
-
-    /// Takes what is there; says whether there may be more.
-    fn read_now(&mut self) -> bool {
-        let mut chunk = [0; 4096];
-        match self.pipe.try_read(&mut chunk) {
-            Ok(0) => self.open = false,
-            Ok(n) => {
-                self.take(&chunk[..n]);
-                return true;
-            }
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => self.open = false,
-        }
-        false
-    }
-
-    fn take(&mut self, bytes: &[u8]) {
-        match self.keep {
-            Keep::Head => {
-                let room = self.limit.saturating_sub(self.kept.len());
-                self.kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
-            }
-            Keep::Tail => {
-                self.kept.extend_from_slice(bytes);
-                let excess = self.kept.len().saturating_sub(self.limit);
-                self.kept.drain(..excess);
-            }
-        }
-    }
-
-    /// What is kept, with what is still in the pipe; a writer that lives on is not waited for, nor read for ever.
-    fn rest(mut self) -> Vec<u8> {
-        let mut budget = STDOUT_MAX_BYTES / 4096;
-        while self.open && budget > 0 && self.read_now() {
-            budget -= 1;
-        }
-        self.kept
     }
 }
 

@@ -11,6 +11,9 @@ use std::time::Duration;
 /// How long `--version` and `features` may take: 5-11 ms each on an idle machine; a busy disk may have to load 20 MiB.
 pub(super) const QUERY_DEADLINE: Duration = Duration::from_secs(10);
 
+/// Where distributions install runtimes; cron and systemd units may have a path without them.
+const SYSTEM_DIRECTORIES: [&str; 3] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin"];
+
 /// A runtime's program. Serialises, so that a plan can name it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Runtime {
@@ -83,16 +86,23 @@ impl Runtime {
 
 fn locate(wanted: Option<&str>) -> Result<PathBuf, RuntimeError> {
     let found = match wanted {
-        Some(name) => which::which(name).ok(),
+        Some(name) => on_path(name),
         None => Kind::KNOWN
             .iter()
-            .find_map(|kind| which::which(kind.quirks().name).ok()),
+            .find_map(|kind| on_path(kind.quirks().name)),
     };
-    // Made absolute but not resolved: a link's name may matter to what it points at.
-    let absolute = found.and_then(|path| std::path::absolute(path).ok());
-    absolute.ok_or_else(|| RuntimeError::NotFound {
+    found.ok_or_else(|| RuntimeError::NotFound {
         tried: wanted.map_or_else(|| "runc`, `crun` or `youki".to_owned(), str::to_owned),
     })
+}
+
+/// An executable by name or path, made absolute but not resolved: a link's name may matter to what it points at.
+fn on_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let directories = std::env::split_paths(&path).chain(SYSTEM_DIRECTORIES.map(PathBuf::from));
+    let joined = std::env::join_paths(directories).ok()?;
+    let found = which::which_in(name, Some(joined), std::env::current_dir().ok()?).ok()?;
+    std::path::absolute(found).ok()
 }
 
 /// Kind and version of a line like `runc version 1.1.5+ds1`.

@@ -5,15 +5,8 @@
 //! between runtimes is data in one table. Imports `base`, `bundle` (for [`crate::bundle::HostFacts`]) and nothing sideways.
 
 mod call;
+mod capture;
 mod cgroup;
-mod cgroup_kill;
-mod cgroup_layout;
-mod cgroup_qos;
-mod cgroup_stats;
-#[cfg(test)]
-mod cgroup_tests;
-mod cgroup_v1;
-mod cgroup_v2;
 mod complaint;
 mod driver;
 mod error;
@@ -27,9 +20,7 @@ mod preflight;
 mod quirks;
 mod small_file;
 
-pub use cgroup::{CgroupError, PodCgroup, PodCgroupValues};
-pub use cgroup_layout::{Layout, Mode};
-pub use cgroup_stats::Stats;
+pub use cgroup::{CgroupError, Layout, Mode, PodCgroup, PodCgroupValues, Stats};
 pub use driver::{CreateCall, Deadlines, Driver, InitIo};
 pub use error::{Refused, RuntimeError};
 pub use exec::{ExecCall, ExecProcess};

@@ -187,7 +187,7 @@ fn listed_file_system(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::cgroup_layout::Hierarchy;
+    use crate::runtime::cgroup::Hierarchy;
     use crate::runtime::{Features, Kind};
 
     fn runtime(kind: Kind, features: Features) -> Runtime {

@@ -29,19 +29,18 @@ pub struct Quirks {
     pub seccomp_mark: Option<&'static str>,
     /// Whether `features` without a word about seccomp means that it was built without.
     pub silence_is_no_seccomp: bool,
-    /// Since when it knows recursive read-only mounts (`rro`).
+    /// Since when it knows recursive read-only mounts (`rro`), where its `features` do not say.
     pub rro_since: Option<Version>,
     /// Whether it refuses to run where cgroup v1 hierarchies stand beside a cgroup v2 one that has controllers.
     pub refuses_hybrid_controllers: bool,
     /// File in a container's state directory at which its init waits for `start`; gone afterwards.
     pub start_gate: &'static str,
-    /// Whether `exec` knows `--additional-gids`.
-    pub exec_additional_gids: bool,
     /// Whether `lo` is up in a network namespace that it made.
     pub loopback_up: bool,
 }
 
-/// runc 1.1.5. `delete --force` of a running container polls for 100 ms: kill by pidfd first, then delete.
+/// runc 1.1.5. `delete --force` of a running container polls for 100 ms: kill by pidfd first, then delete. It refuses a
+/// container without `/proc`.
 const RUNC: Quirks = Quirks {
     name: "runc",
     seccomp_mark: Some("libseccomp:"),
@@ -49,7 +48,6 @@ const RUNC: Quirks = Quirks {
     rro_since: Some(Version(1, 1, 0)),
     refuses_hybrid_controllers: false,
     start_gate: "exec.fifo",
-    exec_additional_gids: true,
     loopback_up: true,
 };
 
@@ -62,19 +60,19 @@ const CRUN: Quirks = Quirks {
     rro_since: Some(Version(1, 4, 0)),
     refuses_hybrid_controllers: true,
     start_gate: "exec.fifo",
-    exec_additional_gids: false,
     loopback_up: true,
 };
 
-/// youki 0.7.0. Built without seccomp it says `"seccomp": null`, accepts a profile and ignores it. Parallel creates under an absent parent cgroup race (`File exists`): the pod's cgroup comes first.
+/// youki 0.7.0. Built without seccomp it says `"seccomp": null`, accepts a profile and ignores it. Parallel creates under an
+/// absent parent cgroup race (`File exists`): the pod's cgroup comes first. It refuses a process without `PATH` in its
+/// environment, and a create that it refuses leaves its cgroups: they are removed after every delete.
 const YOUKI: Quirks = Quirks {
     name: "youki",
     seccomp_mark: None,
     silence_is_no_seccomp: true,
-    rro_since: Some(Version(0, 0, 4)),
+    rro_since: None,
     refuses_hybrid_controllers: false,
     start_gate: "notify.sock",
-    exec_additional_gids: false,
     loopback_up: false,
 };
 
@@ -86,7 +84,6 @@ const OTHER: Quirks = Quirks {
     rro_since: None,
     refuses_hybrid_controllers: false,
     start_gate: "exec.fifo",
-    exec_additional_gids: false,
     loopback_up: false,
 };
 

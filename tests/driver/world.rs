@@ -3,7 +3,8 @@
 use crate::id;
 use crate::processes::stdio;
 use podshim::runtime::{
-    CreateCall, Driver, InitIo, Layout, PodCgroup, PodCgroupValues, Runtime, RuntimeError, find,
+    CreateCall, Driver, InitIo, Layout, Needs, PodCgroup, PodCgroupValues, Runtime, RuntimeError,
+    find, preflight,
 };
 use serde_json::{Value, json};
 use std::fs;
@@ -29,6 +30,9 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new(runtime: Runtime) -> World {
+        let problems = preflight(&runtime, &Needs::default());
+        let fatal: Vec<_> = problems.iter().filter(|problem| problem.fatal).collect();
+        assert!(fatal.is_empty(), "{fatal:?}");
         rustix::process::set_child_subreaper(Some(rustix::process::getpid())).expect("subreaper");
         let dir = tempfile::tempdir().expect("temporary directory");
         let bin = dir.path().join("rootfs/bin");

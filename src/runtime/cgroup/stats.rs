@@ -1,7 +1,7 @@
 //! What a pod or a container uses, read from cgroupfs alone.
 
 use crate::base::InstanceId;
-use crate::runtime::cgroup::{self, keyed};
+use crate::runtime::cgroup::files::{self, keyed};
 use crate::runtime::{CgroupError, Mode, PodCgroup};
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +27,7 @@ impl PodCgroup {
     pub fn stats(&self, id: Option<&InstanceId>) -> Result<Stats, CgroupError> {
         let path = self.relative(id)?;
         let file = |controller: &str, name: &str| {
-            cgroup::read(&self.directory_below(controller, &path)?.join(name))
+            files::read(&self.directory_below(controller, &path)?.join(name))
         };
         let number = |controller: &str, name: &str| file(controller, name)?.trim().parse().ok();
         let is_v2 = self.layout.mode() == Mode::V2;
@@ -53,7 +53,7 @@ impl PodCgroup {
             cpu_ns: if is_v2 {
                 // `cpu.stat` is there without the controller.
                 let stat = self.directories(&path).first().map(|d| d.join("cpu.stat"));
-                stat.and_then(|file| keyed(&cgroup::read(&file)?, "usage_usec"))
+                stat.and_then(|file| keyed(&files::read(&file)?, "usage_usec"))
                     .map(|us| us.saturating_mul(1000))
             } else {
                 number("cpuacct", "cpuacct.usage")

@@ -31,18 +31,18 @@ pub enum Mode {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// cgroup v1 hierarchies; empty with [`Mode::V2`].
-    pub(super) v1: Vec<Hierarchy>,
+    pub(in crate::runtime) v1: Vec<Hierarchy>,
     /// The cgroup v2 hierarchy.
-    pub(super) v2: Option<Hierarchy>,
+    pub(in crate::runtime) v2: Option<Hierarchy>,
 }
 
 /// One mounted hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Hierarchy {
+pub(in crate::runtime) struct Hierarchy {
     /// Where.
-    pub(super) mount: PathBuf,
+    pub(in crate::runtime) mount: PathBuf,
     /// Its controllers; of a named v1 hierarchy `name=…`.
-    pub(super) controllers: Vec<String>,
+    pub(in crate::runtime) controllers: Vec<String>,
 }
 
 impl Layout {
@@ -141,7 +141,7 @@ impl Layout {
     }
 
     /// Where the v1 hierarchy of a controller is mounted.
-    pub(super) fn v1_mount(&self, controller: &str) -> Option<&Path> {
+    pub(in crate::runtime) fn v1_mount(&self, controller: &str) -> Option<&Path> {
         let found = self
             .v1
             .iter()
@@ -149,13 +149,13 @@ impl Layout {
         Some(&found.mount)
     }
 
-    pub(super) fn v2_has(&self, controller: &str) -> bool {
+    pub(in crate::runtime) fn v2_has(&self, controller: &str) -> bool {
         let v2 = self.v2.as_ref();
         v2.is_some_and(|h| h.controllers.iter().any(|c| c == controller))
     }
 
     /// Every hierarchy: a container has a cgroup in each of them.
-    pub(super) fn mounts(&self) -> impl Iterator<Item = &Path> {
+    pub(in crate::runtime) fn mounts(&self) -> impl Iterator<Item = &Path> {
         self.v1.iter().chain(&self.v2).map(|h| h.mount.as_path())
     }
 }

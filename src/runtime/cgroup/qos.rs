@@ -3,7 +3,8 @@
 //!
 //! Nobody owns the parent: each pod adds up what it finds whenever it comes, changes or goes.
 
-use crate::runtime::cgroup::{self, BEST_EFFORT};
+use crate::runtime::cgroup::files;
+use crate::runtime::cgroup::pod::BEST_EFFORT;
 use crate::runtime::{Mode, PodCgroup};
 
 impl PodCgroup {
@@ -24,7 +25,7 @@ impl PodCgroup {
             .flatten()
             .flatten();
         let weights = pods.filter_map(|pod| {
-            let text = cgroup::read(&pod.path().join(file))?;
+            let text = files::read(&pod.path().join(file))?;
             text.trim().parse::<u64>().ok()
         });
         let weight = match parent.file_name() {
@@ -32,6 +33,6 @@ impl PodCgroup {
             _ => weights.fold(0, u64::saturating_add).clamp(least, most),
         };
         // Gone with its last pod, or written by another one at this moment; the pod's own values were accepted.
-        let _gone = cgroup::write(&directory.join(file), &weight.to_string());
+        let _gone = files::write(&directory.join(file), &weight.to_string());
     }
 }

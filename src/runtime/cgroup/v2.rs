@@ -1,8 +1,9 @@
 //! Files of cgroup v2. Source: kernel documentation, admin-guide/cgroup-v2.
 
-use crate::runtime::cgroup::{self, Setting};
-use crate::runtime::cgroup_v1::CPU_PERIOD_US;
-use crate::runtime::{CgroupError, PodCgroupValues};
+use crate::runtime::PodCgroupValues;
+use crate::runtime::cgroup::files;
+use crate::runtime::cgroup::pod::Setting;
+use crate::runtime::cgroup::v1::CPU_PERIOD_US;
 use std::path::Path;
 
 /// What containers are limited by or measured with.
@@ -48,31 +49,32 @@ fn weight(shares: u64) -> u64 {
     }
 }
 
-/// Hands the controllers down from the mount to the children of `path`. One that a parent does not have is left out.
-pub(super) fn delegate(mount: &Path, path: &Path) -> Result<(), CgroupError> {
+/// Hands the controllers down from the mount to the children of `path`, as far as parents have them and let them go.
+pub(super) fn delegate(mount: &Path, path: &Path) {
     let mut directory = mount.to_owned();
     let below = path.iter().map(Some).chain([None]);
     for component in below {
-        let words = |file: &str| cgroup::read(&directory.join(file)).unwrap_or_default();
+        let words = |file: &str| files::read(&directory.join(file)).unwrap_or_default();
         let (available, enabled) = (words("cgroup.controllers"), words("cgroup.subtree_control"));
         let has = |list: &str, name: &str| list.split_whitespace().any(|word| word == name);
         for name in CONTROLLERS {
             if has(&available, name) && !has(&enabled, name) {
                 let control = directory.join("cgroup.subtree_control");
-                cgroup::write(&control, &format!("+{name}"))?;
+                // Refused for `cpu` while real-time processes exist, and where processes stand in the way: a limit that
+                // needs it is then reported as lacking.
+                let _refused = files::write(&control, &format!("+{name}"));
             }
         }
         if let Some(component) = component {
             directory.push(component);
         }
     }
-    Ok(())
 }
 
 /// Kills in this cgroup and all below it.
 pub(super) fn oom_kills(directory: &Path) -> u64 {
-    let text = cgroup::read(&directory.join("memory.events")).unwrap_or_default();
-    cgroup::keyed(&text, "oom_kill").unwrap_or(0)
+    let text = files::read(&directory.join("memory.events")).unwrap_or_default();
+    files::keyed(&text, "oom_kill").unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Cgroups of this machine, for real: needs root and writable cgroups. Each hierarchy kind that is mounted is tried.
 
 use crate::base::InstanceId;
-use crate::runtime::{Layout, Mode, PodCgroup, PodCgroupValues, cgroup_v1};
+use crate::runtime::cgroup::v1;
+use crate::runtime::{Layout, Mode, PodCgroup, PodCgroupValues};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -41,7 +42,7 @@ fn inhabited(pod: &PodCgroup, id: &InstanceId) -> Vec<Child> {
     let inner = outer.join("inner");
     for mount in pod.layout.mounts() {
         pod.make(&mount.join(&inner)).expect("made");
-        cgroup_v1::prepare(mount, &inner).expect("usable");
+        v1::prepare(mount, &inner).expect("usable");
     }
     [outer, inner]
         .map(|path| sleeper(&pod.directories(&path)))
@@ -107,7 +108,7 @@ async fn the_burstable_parent_weighs_what_its_pods_weigh() {
     let layout = Layout::detect().expect("cgroups");
     let (file, weights) = match layout.mode() {
         Mode::V1 | Mode::Hybrid => ("cpu.shares", ["356", "256"]),
-        Mode::V2 => ("cpu.weight", ["51", "35"]),
+        Mode::V2 => ("cpu.weight", ["52", "35"]),
     };
     let name = unique();
     let at = |pod: &str| PodCgroup::at(layout.clone(), &format!("/{name}/{pod}")).expect("plain");
@@ -133,6 +134,28 @@ async fn the_burstable_parent_weighs_what_its_pods_weigh() {
     for mount in layout.mounts() {
         assert!(!mount.join(&name).exists(), "{}", mount.display());
     }
+}
+
+#[tokio::test]
+async fn a_limit_without_its_controller_is_reported_and_the_rest_holds() {
+    let mut layout = Layout::detect().expect("cgroups");
+    let hierarchies = layout.v1.iter_mut().chain(&mut layout.v2);
+    for hierarchy in hierarchies {
+        hierarchy.controllers.retain(|name| name != "memory");
+    }
+    let pod = PodCgroup::at(layout, &format!("/{}/pod1", unique())).expect("plain");
+    let values = PodCgroupValues {
+        memory_limit: Some(1 << 30),
+        pids_limit: Some(77),
+        ..PodCgroupValues::default()
+    };
+    assert_eq!(pod.create(&values).expect("made"), ["memory"]);
+    let path = pod.relative(None).expect("plain");
+    let pids = pod.directory_below("pids", &path).expect("pids");
+    let max = std::fs::read_to_string(pids.join("pids.max")).expect("pids.max");
+    assert_eq!(max.trim(), "77");
+    pod.remove().await.expect("removed");
+    pod.write(&values).expect_err("it is gone");
 }
 
 #[test]

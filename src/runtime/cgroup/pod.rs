@@ -1,93 +1,23 @@
-//! The cgroup of one pod: the parent of its containers' cgroups, which the runtime makes.
-//!
-//! podshim makes it before the first create (parallel creates race for it otherwise) and removes it after the last process
-//! is gone. On cgroup v1 it stands in every mounted hierarchy, the named and the v2 one of a hybrid machine included, since
-//! runtimes join all of them. Names are plain; links are never followed; what is already gone is no error.
+//! [`PodCgroup`]: making, writing, looking into and removing.
 
 use crate::base::InstanceId;
-use crate::runtime::{Layout, Mode, cgroup_v1, cgroup_v2, is_plain_name, small_file};
+use crate::runtime::cgroup::files::{self, describe, retry, tree};
+use crate::runtime::cgroup::{v1, v2};
+use crate::runtime::{CgroupError, Layout, Mode, is_plain_name};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::time::{sleep, timeout};
 
 /// How long the removal of a cgroup whose processes are dying is retried: exits take milliseconds, big ones longer.
 const REMOVE_DEADLINE: Duration = Duration::from_secs(2);
-/// First pause between two tries; it doubles up to [`RETRY_MAX`].
-const RETRY_FIRST: Duration = Duration::from_millis(1);
-/// Longest pause between two tries.
-const RETRY_MAX: Duration = Duration::from_millis(50);
 /// How often a parent that another pod's removal took away is made again: each time one pod had just ended.
 const CREATE_TRIES: usize = 16;
-/// How deep cgroups below a container's are followed; the kernel has no limit of its own, systemd in a container uses 5.
-const DEPTH_MAX: usize = 64;
-/// Longest cgroup file read, in bytes: `memory.stat` has 4 KiB, `cgroup.procs` 8 bytes per process.
-const FILE_MAX_BYTES: u64 = 1024 * 1024;
 /// Parents that only hold pods of one QoS class. Source: kubelet.
 const QOS_PARENTS: [&str; 2] = [BURSTABLE, BEST_EFFORT];
 /// Pods that were promised something.
 const BURSTABLE: &str = "burstable";
 /// Pods that were promised nothing.
 pub(super) const BEST_EFFORT: &str = "besteffort";
-
-/// Something about a cgroup could not be done.
-#[derive(Debug, thiserror::Error)]
-pub enum CgroupError {
-    /// There are no cgroups below `/sys/fs/cgroup`.
-    #[error("cannot find a cgroup file system below `/sys/fs/cgroup`")]
-    NotMounted,
-    /// A path or id is not made of plain names.
-    #[error("cannot use `{0}` as a cgroup name")]
-    Name(String),
-    /// It could not be made.
-    #[error("cannot create cgroup `{}`", path.display())]
-    Create {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// A value was refused.
-    #[error("cannot write `{value}` to `{}`", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// The value.
-        value: String,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// A file could not be read.
-    #[error("cannot read `{}`", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// It could not be removed in time.
-    #[error("cannot remove cgroup `{}`{processes}", path.display())]
-    Remove {
-        /// Which.
-        path: PathBuf,
-        /// ` with processes …`, if there are any.
-        processes: String,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// Processes outlived SIGKILL.
-    #[error("cannot kill cgroup `{}`{processes}", path.display())]
-    Kill {
-        /// Which.
-        path: PathBuf,
-        /// ` with processes …` and their states.
-        processes: String,
-    },
-}
 
 /// What the pod as a whole may use; `None` means no limit. Source: pod cgroup table of the kubelet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -133,8 +63,8 @@ impl PodCgroup {
                     source,
                 })?;
             match self.layout.mode() {
-                Mode::V1 | Mode::Hybrid => cgroup_v1::prepare(mount, &self.path)?,
-                Mode::V2 => cgroup_v2::delegate(mount, &self.path)?,
+                Mode::V1 | Mode::Hybrid => v1::prepare(mount, &self.path)?,
+                Mode::V2 => v2::delegate(mount, &self.path),
             }
         }
         self.write(values)
@@ -143,13 +73,16 @@ impl PodCgroup {
     /// Writes the values of an existing cgroup; the result is that of [`create`](PodCgroup::create).
     pub fn write(&self, values: &PodCgroupValues) -> Result<Vec<&'static str>, CgroupError> {
         let settings = match self.layout.mode() {
-            Mode::V1 | Mode::Hybrid => cgroup_v1::settings(values),
-            Mode::V2 => cgroup_v2::settings(values),
+            Mode::V1 | Mode::Hybrid => v1::settings(values),
+            Mode::V2 => v2::settings(values),
         };
         let mut lacking = Vec::new();
         for setting in settings {
-            match self.directory_of(setting.controller) {
-                Some(directory) => write(&directory.join(setting.file), &setting.value)?,
+            let directory = self.directory_below(setting.controller, &self.path);
+            // A kernel may lack one file of a controller (CPU quotas), or a parent may keep the controller to itself.
+            let present = directory.filter(|d| d.join(setting.file).exists() || !d.exists());
+            match present {
+                Some(directory) => files::write(&directory.join(setting.file), &setting.value)?,
                 None if setting.limits => lacking.push(setting.controller),
                 None => {}
             }
@@ -190,8 +123,8 @@ impl PodCgroup {
             return Ok(0);
         };
         Ok(match self.layout.mode() {
-            Mode::V1 | Mode::Hybrid => cgroup_v1::oom_kills(&directory),
-            Mode::V2 => cgroup_v2::oom_kills(&directory),
+            Mode::V1 | Mode::Hybrid => v1::oom_kills(&directory),
+            Mode::V2 => v2::oom_kills(&directory),
         })
     }
 
@@ -228,7 +161,7 @@ impl PodCgroup {
             .directories(path)
             .iter()
             .flat_map(|directory| tree(directory))
-            .filter_map(|directory| read(&directory.join("cgroup.procs")))
+            .filter_map(|directory| files::read(&directory.join("cgroup.procs")))
             .flat_map(|text| text.lines().map(str::parse).collect::<Vec<_>>())
             .filter_map(Result::ok)
             .filter(|pid| *pid != 0)
@@ -251,10 +184,6 @@ impl PodCgroup {
         below.parent().filter(|root| !root.as_os_str().is_empty())
     }
 
-    fn directory_of(&self, controller: &str) -> Option<PathBuf> {
-        self.directory_below(controller, &self.path)
-    }
-
     pub(super) fn make(&self, directory: &Path) -> io::Result<()> {
         let mut result = Ok(());
         for _ in 0..CREATE_TRIES {
@@ -269,7 +198,7 @@ impl PodCgroup {
 
     async fn remove_below(&self, path: &Path) -> Result<(), CgroupError> {
         for directory in self.directories(path) {
-            retry(REMOVE_DEADLINE, || remove_tree(&directory))
+            retry(REMOVE_DEADLINE, || files::remove_tree(&directory))
                 .await
                 .map_err(|source| CgroupError::Remove {
                     path: directory,
@@ -288,95 +217,4 @@ pub(super) struct Setting {
     pub(super) value: String,
     /// Whether the pod runs with less than it was promised when the controller is absent.
     pub(super) limits: bool,
-}
-
-/// Writes one value to one cgroup file, in one write as the kernel wants it.
-pub(super) fn write(path: &Path, value: &str) -> Result<(), CgroupError> {
-    use std::io::Write;
-    let open = std::fs::OpenOptions::new().write(true).open(path);
-    open.and_then(|mut file| file.write_all(value.as_bytes()))
-        .map_err(|source| CgroupError::Write {
-            path: path.to_owned(),
-            value: value.to_owned(),
-            source,
-        })
-}
-
-/// A cgroup file, if there is one.
-pub(super) fn read(path: &Path) -> Option<String> {
-    small_file::read_head(path, FILE_MAX_BYTES).ok()
-}
-
-/// The number after `key` in a file of `key number` lines.
-pub(super) fn keyed(text: &str, key: &str) -> Option<u64> {
-    text.lines()
-        .find_map(|line| line.strip_prefix(key)?.strip_prefix(' '))?
-        .trim()
-        .parse()
-        .ok()
-}
-
-/// A cgroup and all below it, parents first; only directories, no links. Cut at a depth of 64.
-pub(super) fn tree(directory: &Path) -> Vec<PathBuf> {
-    let mut all = vec![(directory.to_owned(), 0)];
-    let mut next = 0;
-    while let Some((current, depth)) = all.get(next).cloned() {
-        next += 1;
-        let entries = std::fs::read_dir(&current).into_iter().flatten().flatten();
-        let below = entries.filter(|e| e.file_type().is_ok_and(|kind| kind.is_dir()));
-        if depth < DEPTH_MAX {
-            all.extend(below.map(|e| (e.path(), depth + 1)));
-        }
-    }
-    all.into_iter().map(|(path, _)| path).collect()
-}
-
-fn remove_tree(directory: &Path) -> io::Result<()> {
-    for path in tree(directory).into_iter().rev() {
-        match std::fs::remove_dir(&path) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// Tries until it works or the deadline comes; then the last error. The kernel tells nobody when a v1 cgroup is free.
-pub(super) async fn retry(
-    deadline: Duration,
-    mut attempt: impl FnMut() -> io::Result<()>,
-) -> io::Result<()> {
-    let mut last = attempt();
-    let tries = async {
-        let mut pause = RETRY_FIRST;
-        while last.is_err() {
-            sleep(pause).await;
-            pause = RETRY_MAX.min(pause * 2);
-            last = attempt();
-        }
-    };
-    // On expiry the result of the last try stands.
-    let _expired = timeout(deadline, tries).await;
-    last
-}
-
-/// ` with processes 12 (sleep, S), …`, or nothing; the first eight.
-pub(super) fn describe(pids: &[u32]) -> String {
-    const SHOWN: usize = 8;
-    let state = |pid: &u32| {
-        let stat = read(Path::new(&format!("/proc/{pid}/stat")))?;
-        let (name, rest) = stat.split_once('(')?.1.rsplit_once(')')?;
-        let name: String = name.escape_debug().collect();
-        Some(format!("{pid} ({name}, {})", rest.trim_start().get(..1)?))
-    };
-    let shown: Vec<String> = pids
-        .iter()
-        .take(SHOWN)
-        .map(|pid| state(pid).unwrap_or_else(|| pid.to_string()))
-        .collect();
-    match pids.len().saturating_sub(SHOWN) {
-        _ if shown.is_empty() => String::new(),
-        0 => format!(" with processes {}", shown.join(", ")),
-        more => format!(" with processes {} and {more} more", shown.join(", ")),
-    }
 }

@@ -1,6 +1,7 @@
 //! Files of cgroup v1. Source: kernel documentation, admin-guide/cgroup-v1.
 
-use crate::runtime::cgroup::{self, Setting};
+use crate::runtime::cgroup::files;
+use crate::runtime::cgroup::pod::Setting;
 use crate::runtime::{CgroupError, PodCgroupValues};
 use std::path::{Path, PathBuf};
 
@@ -57,14 +58,14 @@ pub(super) fn prepare(mount: &Path, path: &Path) -> Result<(), CgroupError> {
         directory.push(component);
         for file in ["cpuset.cpus", "cpuset.mems"] {
             let is_empty = |text: &String| text.trim().is_empty();
-            if cgroup::read(&directory.join(file)).is_some_and(|text| is_empty(&text)) {
-                let inherited = cgroup::read(&parent.join(file)).unwrap_or_default();
-                cgroup::write(&directory.join(file), inherited.trim())?;
+            if files::read(&directory.join(file)).is_some_and(|text| is_empty(&text)) {
+                let inherited = files::read(&parent.join(file)).unwrap_or_default();
+                files::write(&directory.join(file), inherited.trim())?;
             }
         }
         let hierarchy = directory.join("memory.use_hierarchy");
-        if cgroup::read(&hierarchy).is_some_and(|text| text.trim() == "0") {
-            cgroup::write(&hierarchy, "1")?;
+        if files::read(&hierarchy).is_some_and(|text| text.trim() == "0") {
+            files::write(&hierarchy, "1")?;
         }
     }
     Ok(())
@@ -73,8 +74,8 @@ pub(super) fn prepare(mount: &Path, path: &Path) -> Result<(), CgroupError> {
 /// The kernel counts a kill in the cgroup of the victim alone, so cgroups below are added.
 pub(super) fn oom_kills(directory: &Path) -> u64 {
     let count = |directory: &PathBuf| {
-        let text = cgroup::read(&directory.join("memory.oom_control"))?;
-        cgroup::keyed(&text, "oom_kill")
+        let text = files::read(&directory.join("memory.oom_control"))?;
+        files::keyed(&text, "oom_kill")
     };
-    cgroup::tree(directory).iter().filter_map(count).sum()
+    files::tree(directory).iter().filter_map(count).sum()
 }

@@ -8,7 +8,7 @@
 //! pidfd was opened, so that no recycled number is ever hit.
 
 use crate::base::InstanceId;
-use crate::runtime::cgroup::{self, describe, retry};
+use crate::runtime::cgroup::files::{self, describe, retry};
 use crate::runtime::{CgroupError, Mode, PodCgroup};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::io;
@@ -41,7 +41,7 @@ impl PodCgroup {
     }
 
     fn kill_once(&self, path: &Path) {
-        let by_file = |directory: &PathBuf| cgroup::write(&directory.join("cgroup.kill"), "1");
+        let by_file = |directory: &PathBuf| files::write(&directory.join("cgroup.kill"), "1");
         let is_v2 = self.layout.mode() == Mode::V2;
         if !is_v2 || !self.directories(path).iter().all(|d| by_file(d).is_ok()) {
             self.kill_frozen(path);
@@ -83,7 +83,7 @@ impl Frozen {
             (None, Some(v2)) => (v2.mount.join(path).join("cgroup.freeze"), "1", "0"),
             (None, None) => return None,
         };
-        cgroup::write(&file, freeze).ok()?;
+        files::write(&file, freeze).ok()?;
         Some(Frozen { file, thaw })
     }
 }
@@ -91,6 +91,6 @@ impl Frozen {
 impl Drop for Frozen {
     fn drop(&mut self) {
         // The cgroup may be gone already.
-        let _gone = cgroup::write(&self.file, self.thaw);
+        let _gone = files::write(&self.file, self.thaw);
     }
 }
