@@ -273,13 +273,23 @@ pub fn uuid(text: &str) -> Verdict {
     )
 }
 
-/// A signal as `lifecycle.stopSignal` spells it: upper case, with `SIG`. Aliases are names of their own.
+/// Every name that `lifecycle.stopSignal` may have: upper case, with `SIG`, other spellings of a number included.
+pub fn stop_signals() -> Vec<String> {
+    let named = |number: &i32| !matches!(number, 32 | 33);
+    let canonical = (1..=64).filter(named).filter_map(Signal::from_number);
+    let aliases = ["SIGCLD", "SIGIOT", "SIGPOLL"].map(str::to_owned);
+    canonical
+        .map(|signal| signal.to_string())
+        .chain(aliases)
+        .collect()
+}
+
+/// The signal that `lifecycle.stopSignal` names.
 pub fn stop_signal(text: &str) -> Option<Signal> {
-    let signal: Signal = text.parse().ok()?;
-    let canonical = signal.to_string();
-    (text.starts_with("SIG")
-        && (text == canonical || ["SIGCLD", "SIGIOT", "SIGPOLL"].contains(&text)))
-    .then_some(signal)
+    stop_signals()
+        .iter()
+        .any(|name| name == text)
+        .then(|| text.parse().ok())?
 }
 
 #[cfg(test)]

@@ -25,6 +25,13 @@ pub fn resolve(
     findings: &mut Findings,
 ) -> Option<Pod> {
     let mut found = Findings::new();
+    if let Some(spec) = &raw.spec {
+        validate::size(spec, &mut found);
+        if found.has_errors() {
+            findings.extend(found);
+            return None;
+        }
+    }
     let written = serde_json::to_value(&raw).ok()?;
     raw.status = None;
     raw.metadata = own_metadata(raw.metadata, context);

@@ -132,6 +132,18 @@ fn probes_and_hooks_are_checked_and_refused_by_name() {
 }
 
 #[test]
+fn a_stop_signal_is_one_of_the_list() {
+    let spec = |signal: &str| json!({"os": {"name": "linux"}, "containers": [{"name": "c", "image": "i", "lifecycle": {"stopSignal": signal}}]});
+    assert_eq!(lines(&spec("SIGUSR1")), [""; 0]);
+    let found = lines(&spec("TERM"));
+    let want = "spec.containers[0].lifecycle.stopSignal: Unsupported value: \"TERM\": supported values: \"SIGHUP\", \"SIGINT\", ";
+    assert!(
+        found.len() == 1 && found[0].starts_with(want) && found[0].contains("\"SIGRTMAX-14\""),
+        "{found:?}"
+    );
+}
+
+#[test]
 fn the_environment_is_checked() {
     of_container(vec![
         (

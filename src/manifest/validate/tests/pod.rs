@@ -218,3 +218,15 @@ fn dns_and_host_aliases_are_checked() {
         ),
     ]);
 }
+
+#[test]
+fn a_pod_that_is_far_too_large_is_not_looked_at_further() {
+    let spec = json!({"containers": vec![json!({}); 501], "volumes": vec![json!({}); 501]});
+    assert_eq!(
+        lines(&spec),
+        [
+            "spec.containers: Too many: 501: must have at most 500 items",
+            "spec.volumes: Too many: 501: must have at most 500 items",
+        ]
+    );
+}
