@@ -134,7 +134,7 @@ pub fn dns(spec: &core::PodSpec, at: &Path, findings: &mut Findings) {
 }
 
 /// An option becomes a part of one line of `resolv.conf`.
-fn one_word(text: &str) -> grammar::Verdict {
+fn one_word(text: &str) -> grammar::Outcome {
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err("must not contain white space");
     }

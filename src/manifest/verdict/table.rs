@@ -28,9 +28,9 @@ const WINDOWS: &str = "podshim runs Linux containers";
 const EXTENDED: Rule = Refused("no device plugin offers this resource; use hostPath for devices");
 const DRIVER: Rule = Refused("mount it on the host and use hostPath");
 const ISSUER: Rule = Refused("needs an API server to issue it");
-const NO_SUB_PATH: Rule = Later("mounting a part of a volume");
-const NO_PROBES: Rule = Later("probes");
-const NO_OWNER: Rule = Later("an owner of files in volumes");
+const NO_SUB_PATH: Rule = Later("parts of volumes cannot be mounted yet");
+const NO_PROBES: Rule = Later("probes are not run yet");
+const NO_OWNER: Rule = Later("files of volumes belong to root or to fsGroup");
 
 /// A Pod.
 pub const POD: &[(&str, Rule)] = &[
@@ -90,7 +90,7 @@ const SPEC: &[(&str, Rule)] = &[
     (
         "hostUsers",
         By(|_, value| match value {
-            Value::Bool(false) => &Later("a user namespace for the pod"),
+            Value::Bool(false) => &Later("pods have no user namespace of their own yet"),
             _ => &Supported,
         }),
     ),
@@ -103,7 +103,7 @@ const SPEC: &[(&str, Rule)] = &[
     ("initContainers", Fields(CONTAINER)),
     (
         "nodeName",
-        Ignored("there is one machine and no scheduler; the name is kept for spec.nodeName"),
+        Ignored("there is one machine; the name is only what fieldRef shows"),
     ),
     ("nodeSelector", Ignored(SCHEDULING)),
     (
@@ -116,10 +116,7 @@ const SPEC: &[(&str, Rule)] = &[
             }),
         )]),
     ),
-    (
-        "overhead",
-        Ignored("counted in the pod's cgroup as written; no RuntimeClass confirms it"),
-    ),
+    ("overhead", ANY_KEY),
     ("preemptionPolicy", Ignored(SCHEDULING)),
     ("priority", Ignored(SCHEDULING)),
     ("priorityClassName", Ignored(SCHEDULING)),
@@ -143,11 +140,11 @@ const SPEC: &[(&str, Rule)] = &[
     ("securityContext", Fields(POD_SECURITY)),
     (
         "serviceAccount",
-        Ignored("the name is kept; there is no API server to prove it to"),
+        Ignored("there is no API server to know it; the name is only what fieldRef shows"),
     ),
     (
         "serviceAccountName",
-        Ignored("the name is kept; there is no API server to prove it to"),
+        Ignored("there is no API server to know it; the name is only what fieldRef shows"),
     ),
     ("setHostnameAsFQDN", Supported),
     ("shareProcessNamespace", Supported),
@@ -208,7 +205,7 @@ const CONTAINER: &[(&str, Rule)] = &[
                 Fields(&[
                     ("configMapKeyRef", Supported),
                     ("fieldRef", Supported),
-                    ("fileKeyRef", Later("variables from a file")),
+                    ("fileKeyRef", Later("variables cannot come from a file yet")),
                     ("resourceFieldRef", Supported),
                     ("secretKeyRef", Supported),
                 ]),
@@ -221,8 +218,8 @@ const CONTAINER: &[(&str, Rule)] = &[
     (
         "lifecycle",
         Fields(&[
-            ("postStart", Later("hooks")),
-            ("preStop", Later("hooks")),
+            ("postStart", Later("hooks are not run yet")),
+            ("preStop", Later("hooks are not run yet")),
             ("stopSignal", Supported),
         ]),
     ),
@@ -239,7 +236,7 @@ const CONTAINER: &[(&str, Rule)] = &[
                     |spec, value| match (value.as_i64(), spec["hostNetwork"].as_bool()) {
                         (Some(0), _) | (_, Some(true)) => &Supported,
                         _ => &Later(
-                            "publishing ports; with `hostNetwork: true` they need no publishing",
+                            "ports are not published yet; `hostNetwork: true` needs no publishing",
                         ),
                     },
                 ),
@@ -255,7 +252,10 @@ const CONTAINER: &[(&str, Rule)] = &[
     ),
     ("resources", Fields(REQUIREMENTS)),
     ("restartPolicy", Supported),
-    ("restartPolicyRules", Later("restarts by exit code")),
+    (
+        "restartPolicyRules",
+        Later("exit codes do not decide about restarts yet"),
+    ),
     (
         "securityContext",
         Fields(&[
@@ -279,11 +279,14 @@ const CONTAINER: &[(&str, Rule)] = &[
     ("terminationMessagePath", Supported),
     ("terminationMessagePolicy", Supported),
     ("tty", Supported),
-    ("volumeDevices", Later("block devices as volumes")),
+    (
+        "volumeDevices",
+        Later("volumes are never block devices yet"),
+    ),
     (
         "volumeMounts",
         Fields(&[
-            ("bindMountOptions", Later("options of bind mounts")),
+            ("bindMountOptions", Later("bind mounts take no options yet")),
             ("mountPath", Supported),
             ("mountPropagation", Supported),
             ("name", Supported),
@@ -337,12 +340,12 @@ const VOLUME: &[(&str, Rule)] = &[
                 "medium",
                 By(|_, value| match value.as_str() {
                     Some(medium) if medium.starts_with("HugePages") => {
-                        &Later("volumes of huge pages")
+                        &Later("volumes do not come from huge pages yet")
                     }
                     _ => &Supported,
                 }),
             ),
-            ("mode", Later("the mode of an emptyDir")),
+            ("mode", Later("the mode of an emptyDir is always 0777")),
             ("sizeLimit", Supported),
         ]),
     ),
@@ -389,18 +392,12 @@ const VOLUME: &[(&str, Rule)] = &[
             ("secretName", Supported),
         ]),
     ),
-    (
-        "ephemeral",
-        Later("volumes made from a claim template; an emptyDir has the same life"),
-    ),
-    ("image", Later("images as volumes")),
-    (
-        "nfs",
-        Later("network file systems; mount it on the host and use hostPath"),
-    ),
+    ("ephemeral", Later("use emptyDir, which has the same life")),
+    ("image", Later("images are not volumes yet")),
+    ("nfs", Later("mount it on the host and use hostPath")),
     (
         "persistentVolumeClaim",
-        Later("named volumes; use hostPath"),
+        Later("there are no named volumes yet; use hostPath"),
     ),
     ("awsElasticBlockStore", DRIVER),
     ("azureDisk", DRIVER),

@@ -130,7 +130,7 @@ fn the_spec_is_checked() {
                 "spec.hostNetwork: Forbidden: may not be set when `hostUsers` is false",
                 "spec.hostPID: Forbidden: may not be set when `hostUsers` is false",
                 "spec.hostIPC: Forbidden: may not be set when `hostUsers` is false",
-                "spec.hostUsers: Forbidden: not supported: a user namespace for the pod",
+                "spec.hostUsers: Forbidden: not supported: pods have no user namespace of their own yet",
             ],
         ),
         (
