@@ -7,6 +7,7 @@ mod table;
 use crate::manifest::finding::Findings;
 use serde_json::Value;
 use std::collections::HashSet;
+use std::fmt;
 use table::Rule::{self, By, Fields, Ignored, Keys, Later, Refused, Supported};
 
 /// What podshim does with a field.
@@ -20,6 +21,18 @@ pub enum Verdict {
     Ignored,
     /// Refused for good on one machine.
     Refused,
+}
+
+impl fmt::Display for Verdict {
+    /// One word for a table.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Verdict::Supported => "supported",
+            Verdict::SupportedLater => "later",
+            Verdict::Ignored => "ignored",
+            Verdict::Refused => "refused",
+        })
+    }
 }
 
 /// The verdict on every field that is set in a Pod, with its path and, unless it is supported, the reason. What is not
@@ -144,23 +157,23 @@ mod tests {
             "volumes": [{"name": "v", "emptyDir": {}}, {"name": "w", "csi": {"driver": "d"}}]}});
         let lines: Vec<_> = verdicts(&pod)
             .into_iter()
-            .map(|(path, verdict, _)| format!("{path} {verdict:?}"))
+            .map(|(path, verdict, _)| format!("{path} {verdict}"))
             .collect();
         let want = [
-            "metadata.labels[a.b/c] Supported",
-            "spec.containers[0].futureField Refused",
-            "spec.containers[0].livenessProbe SupportedLater",
-            "spec.containers[0].name Supported",
-            "spec.containers[0].ports[0].hostPort SupportedLater",
-            "spec.containers[0].ports[1].hostPort Supported",
-            "spec.containers[0].resources.limits[cpu] Supported",
-            "spec.containers[0].resources.limits[x.y/gpu] Refused",
-            "spec.hostUsers SupportedLater",
-            "spec.tolerations Ignored",
-            "spec.volumes[0].emptyDir Supported",
-            "spec.volumes[0].name Supported",
-            "spec.volumes[1].csi Refused",
-            "spec.volumes[1].name Supported",
+            "metadata.labels[a.b/c] supported",
+            "spec.containers[0].futureField refused",
+            "spec.containers[0].livenessProbe later",
+            "spec.containers[0].name supported",
+            "spec.containers[0].ports[0].hostPort later",
+            "spec.containers[0].ports[1].hostPort supported",
+            "spec.containers[0].resources.limits[cpu] supported",
+            "spec.containers[0].resources.limits[x.y/gpu] refused",
+            "spec.hostUsers later",
+            "spec.tolerations ignored",
+            "spec.volumes[0].emptyDir supported",
+            "spec.volumes[0].name supported",
+            "spec.volumes[1].csi refused",
+            "spec.volumes[1].name supported",
         ];
         assert_eq!(lines, want);
     }

@@ -244,6 +244,12 @@ fn ports_are_checked() {
                 "initContainers": [{"name": "e", "image": "i", "ports": [{"containerPort": 80}]}]}),
             vec!["spec.containers[1].ports[0].hostPort: Duplicate value: \"TCP//80\""],
         ),
+        (
+            json!({"hostNetwork": true, "containers": [{"name": "c", "image": "i", "ports": [{"containerPort": 70000}]}]}),
+            vec![
+                "spec.containers[0].ports[0].containerPort: Invalid value: 70000: must be between 1 and 65535, inclusive",
+            ],
+        ),
     ]);
 }
 
