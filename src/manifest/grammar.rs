@@ -6,7 +6,7 @@
 use crate::base::Signal;
 
 /// `Err` holds the words of the API server for what is wrong.
-pub type Verdict = Result<(), &'static str>;
+pub type Outcome = Result<(), &'static str>;
 
 /// Longest label, in bytes.
 const LABEL_MAX: usize = 63;
@@ -21,7 +21,7 @@ const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alpha
 const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character";
 const NAME_PART: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character";
 
-fn ensure(holds: bool, otherwise: &'static str) -> Verdict {
+fn ensure(holds: bool, otherwise: &'static str) -> Outcome {
     if holds { Ok(()) } else { Err(otherwise) }
 }
 
@@ -41,7 +41,7 @@ fn is_label(text: &str) -> bool {
 }
 
 /// DNS-1123 label: names of containers and volumes, host names, namespaces.
-pub fn label(text: &str) -> Verdict {
+pub fn label(text: &str) -> Outcome {
     ensure(text.len() <= LABEL_MAX, "must be no more than 63 bytes")?;
     if !is_label(text) && text.contains('.') && text.split('.').all(is_label) {
         return Err("must not contain dots");
@@ -50,7 +50,7 @@ pub fn label(text: &str) -> Verdict {
 }
 
 /// DNS-1123 subdomain: names of objects.
-pub fn subdomain(text: &str) -> Verdict {
+pub fn subdomain(text: &str) -> Outcome {
     ensure(
         text.len() <= SUBDOMAIN_MAX,
         "must be no more than 253 bytes",
@@ -59,7 +59,7 @@ pub fn subdomain(text: &str) -> Verdict {
 }
 
 /// A search domain: as a subdomain, but `_` is fine, and so is a dot at the end.
-pub fn search_domain(text: &str) -> Verdict {
+pub fn search_domain(text: &str) -> Outcome {
     let domain = text.strip_suffix('.').unwrap_or(text);
     ensure(
         domain.len() <= SUBDOMAIN_MAX,
@@ -76,7 +76,7 @@ pub fn search_domain(text: &str) -> Verdict {
 }
 
 /// Name of a port (IANA service name).
-pub fn port_name(text: &str) -> Verdict {
+pub fn port_name(text: &str) -> Outcome {
     ensure(
         text.len() <= PORT_NAME_MAX,
         "must be no more than 15 characters",
@@ -97,7 +97,7 @@ pub fn port_name(text: &str) -> Verdict {
 }
 
 /// Port number.
-pub fn port(number: i64) -> Verdict {
+pub fn port(number: i64) -> Outcome {
     ensure(
         (1..=65535).contains(&number),
         "must be between 1 and 65535, inclusive",
@@ -105,7 +105,7 @@ pub fn port(number: i64) -> Verdict {
 }
 
 /// Name of an environment variable, or a prefix of one; of any length.
-pub fn env_name(text: &str) -> Verdict {
+pub fn env_name(text: &str) -> Outcome {
     ensure(
         !text.is_empty()
             && text
@@ -124,7 +124,7 @@ fn is_name_part(text: &str) -> bool {
 }
 
 /// Key of a label or an annotation: `[prefix/]name`.
-pub fn qualified_name(text: &str) -> Verdict {
+pub fn qualified_name(text: &str) -> Outcome {
     let (prefix, name) = match text.split_once('/') {
         Some((prefix, name)) => (Some(prefix), name),
         None => (None, text),
@@ -145,7 +145,7 @@ pub fn qualified_name(text: &str) -> Verdict {
 }
 
 /// Value of a label; may be empty.
-pub fn label_value(text: &str) -> Verdict {
+pub fn label_value(text: &str) -> Outcome {
     ensure(text.len() <= LABEL_MAX, "must be no more than 63 bytes")?;
     ensure(
         text.is_empty() || is_name_part(text),
@@ -154,7 +154,7 @@ pub fn label_value(text: &str) -> Verdict {
 }
 
 /// Key of a ConfigMap or Secret.
-pub fn config_key(text: &str) -> Verdict {
+pub fn config_key(text: &str) -> Outcome {
     ensure(
         text.len() <= SUBDOMAIN_MAX,
         "must be no more than 253 characters",
@@ -171,7 +171,7 @@ pub fn config_key(text: &str) -> Verdict {
 }
 
 /// uid or gid.
-pub fn id(number: i64) -> Verdict {
+pub fn id(number: i64) -> Outcome {
     ensure(
         (0..=i64::from(i32::MAX)).contains(&number),
         "must be between 0 and 2147483647, inclusive",
@@ -179,7 +179,7 @@ pub fn id(number: i64) -> Verdict {
 }
 
 /// Permission bits of a file in a volume.
-pub fn mode(number: i64) -> Verdict {
+pub fn mode(number: i64) -> Outcome {
     ensure(
         (0..=0o777).contains(&number),
         "must be a number between 0 and 0777 (octal), both inclusive",
@@ -187,12 +187,12 @@ pub fn mode(number: i64) -> Verdict {
 }
 
 /// Text that can be an argument of a system call.
-pub fn no_nul(text: &str) -> Verdict {
+pub fn no_nul(text: &str) -> Outcome {
     ensure(!text.contains('\0'), "must not contain NUL")
 }
 
 /// A path without a `..` element: absolute or not.
-pub fn without_backsteps(text: &str) -> Verdict {
+pub fn without_backsteps(text: &str) -> Outcome {
     no_nul(text)?;
     ensure(text.len() <= PATH_MAX, "must be no more than 4096 bytes")?;
     ensure(
@@ -202,23 +202,35 @@ pub fn without_backsteps(text: &str) -> Verdict {
 }
 
 /// A path below a directory that it cannot leave.
-pub fn descending(text: &str) -> Verdict {
+pub fn descending(text: &str) -> Outcome {
     ensure(!text.starts_with('/'), "must be a relative path")?;
     without_backsteps(text)
 }
 
 /// Path of a file in a volume that podshim writes: `..data` and its like are taken.
-pub fn volume_file(text: &str) -> Verdict {
+pub fn volume_file(text: &str) -> Outcome {
     descending(text)?;
-    ensure(!text.starts_with(".."), "must not start with '..'")?;
+    let first = elements(text).next().ok_or("must name a file")?;
+    ensure(!first.starts_with(".."), "must not start with '..'")?;
     ensure(
-        text.split('/').all(|element| element.len() <= 255),
+        elements(text).all(|element| element.len() <= 255),
         "each element must be no more than 255 bytes",
     )
 }
 
+/// The elements of a path that lead somewhere.
+pub fn elements(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/')
+        .filter(|element| !matches!(*element, "" | "."))
+}
+
+/// A path in its shortest form.
+pub fn shortest(path: &str) -> String {
+    elements(path).collect::<Vec<_>>().join("/")
+}
+
 /// Name of a sysctl, `.` or `/` between its parts.
-pub fn sysctl(text: &str) -> Verdict {
+pub fn sysctl(text: &str) -> Outcome {
     let part = |part: &str| {
         shaped(
             part,
@@ -242,7 +254,7 @@ pub fn sysctl_with_dots(text: &str) -> String {
 }
 
 /// Name of an HTTP header.
-pub fn http_header(text: &str) -> Verdict {
+pub fn http_header(text: &str) -> Outcome {
     ensure(
         !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'),
         "a valid HTTP header must consist of alphanumeric characters or '-'",
@@ -250,7 +262,7 @@ pub fn http_header(text: &str) -> Verdict {
 }
 
 /// An IPv4 or IPv6 address.
-pub fn ip(text: &str) -> Verdict {
+pub fn ip(text: &str) -> Outcome {
     ensure(
         text.parse::<std::net::IpAddr>().is_ok(),
         "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
@@ -258,7 +270,7 @@ pub fn ip(text: &str) -> Verdict {
 }
 
 /// A lower-case UUID: the key of the pod's files, cgroup and logs.
-pub fn uuid(text: &str) -> Verdict {
+pub fn uuid(text: &str) -> Outcome {
     let hyphen = |at: usize| matches!(at, 8 | 13 | 18 | 23);
     let fits = |(at, b): (usize, u8)| {
         if hyphen(at) {
@@ -273,20 +285,30 @@ pub fn uuid(text: &str) -> Verdict {
     )
 }
 
-/// A signal as `lifecycle.stopSignal` spells it: upper case, with `SIG`. Aliases are names of their own.
+/// Every name that `lifecycle.stopSignal` may have: upper case, with `SIG`, other spellings of a number included.
+pub fn stop_signals() -> Vec<String> {
+    let named = |number: &i32| !matches!(number, 32 | 33);
+    let canonical = (1..=64).filter(named).filter_map(Signal::from_number);
+    let aliases = ["SIGCLD", "SIGIOT", "SIGPOLL"].map(str::to_owned);
+    canonical
+        .map(|signal| signal.to_string())
+        .chain(aliases)
+        .collect()
+}
+
+/// The signal that `lifecycle.stopSignal` names.
 pub fn stop_signal(text: &str) -> Option<Signal> {
-    let signal: Signal = text.parse().ok()?;
-    let canonical = signal.to_string();
-    (text.starts_with("SIG")
-        && (text == canonical || ["SIGCLD", "SIGIOT", "SIGPOLL"].contains(&text)))
-    .then_some(signal)
+    stop_signals()
+        .iter()
+        .any(|name| name == text)
+        .then(|| text.parse().ok())?
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn table(rule: fn(&str) -> Verdict, good: &[&str], bad: &[&str]) {
+    fn table(rule: fn(&str) -> Outcome, good: &[&str], bad: &[&str]) {
         for text in good {
             assert_eq!(rule(text), Ok(()), "{text:?}");
         }
@@ -355,10 +377,13 @@ mod tests {
             &["a", "a/b", "a..b", "..a/b", "./a"],
             &["/a", "..", "a/..", "a/../b", "a\0"],
         );
+        let long = "e".repeat(256);
         table(
             volume_file,
-            &["a", "a/..b", "..."].map(|p| if p == "..." { "x" } else { p }),
-            &["..a", "..data/x", "/a", "..", &"e".repeat(256)],
+            &["a", "a/..b", "./a", "a/"],
+            &[
+                "..a", "..data/x", "./..data", "...", "/a", "..", ".", "", &long,
+            ],
         );
         table(without_backsteps, &["/a/b", "a"], &["/a/..", "../a"]);
     }

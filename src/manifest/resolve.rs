@@ -15,6 +15,8 @@ pub struct ResolveContext {
     pub name_suffix: String,
 }
 
+/// Said when a pod passes every check and still does not fit the model: a mistake of ours, never a silent `None`.
+const HOLE: &str = "a value that no check has refused cannot be used; please report this pod";
 /// Longest `generateName` that is used; with the suffix it makes a label.
 const GENERATED_BASE_MAX: usize = 58;
 
@@ -25,7 +27,14 @@ pub fn resolve(
     findings: &mut Findings,
 ) -> Option<Pod> {
     let mut found = Findings::new();
-    let written = serde_json::to_value(&raw).ok()?;
+    if let Some(spec) = &raw.spec {
+        validate::size(spec, &mut found);
+        if found.has_errors() {
+            findings.extend(found);
+            return None;
+        }
+    }
+    let written = serde_json::to_value(&raw).unwrap_or_default();
     raw.status = None;
     raw.metadata = own_metadata(raw.metadata, context);
     defaults::apply(&mut raw);
@@ -36,8 +45,12 @@ pub fn resolve(
     if refused {
         return None;
     }
-    let object = serde_json::to_value(&raw).ok()?;
-    convert::pod(raw, object)
+    let object = serde_json::to_value(&raw).unwrap_or_default();
+    let pod = convert::pod(raw, object);
+    if pod.is_none() {
+        findings.not_supported("spec", HOLE);
+    }
+    pod
 }
 
 /// The part of the metadata that is not the API server's, with name and uid filled in.
@@ -103,6 +116,7 @@ pub(super) mod tests {
             findings.has_errors(),
             "a pod or an error, never neither:\n{findings}"
         );
+        assert!(!findings.iter().any(|one| one.detail == HOLE), "{findings}");
         pod.ok_or_else(|| {
             findings
                 .iter()

@@ -4,8 +4,8 @@ use super::pod::{present, restart_policy_of};
 use super::{env, resources, security};
 use crate::base::Signal;
 use crate::manifest::{
-    Container, Port, Propagation, Protocol, PullPolicy, RecursiveReadOnly, Role, VolumeMount,
-    grammar,
+    Container, Port, Propagation, Protocol, PullPolicy, RecursiveReadOnly, RestartPolicy, Role,
+    VolumeMount, grammar,
 };
 use k8s_openapi::api::core::v1 as core;
 use std::collections::BTreeMap;
@@ -70,10 +70,7 @@ pub fn container(
             .map(port)
             .collect::<Option<_>>()?,
         resources: own_resources.map(resources::resources).unwrap_or_default(),
-        restart_policy: match present(restart_policy) {
-            Some(policy) => Some(restart_policy_of(&policy)?),
-            None => None,
-        },
+        restart_policy: own_restart_policy(restart_policy)?,
         mounts: volume_mounts
             .into_iter()
             .flatten()
@@ -88,6 +85,13 @@ pub fn container(
         tty: tty == Some(true),
         name,
     })
+}
+
+fn own_restart_policy(text: Option<String>) -> Option<Option<RestartPolicy>> {
+    match present(text) {
+        None => Some(None),
+        Some(text) => restart_policy_of(&text).map(Some),
+    }
 }
 
 fn stop_signal(raw: core::Lifecycle) -> Option<Signal> {

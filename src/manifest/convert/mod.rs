@@ -8,6 +8,8 @@ mod env;
 mod pod;
 mod resources;
 mod security;
+#[cfg(test)]
+mod tests;
 mod volume;
 
 pub use env::field_ref;

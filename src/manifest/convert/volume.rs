@@ -3,7 +3,7 @@
 use super::env::{downward, object};
 use crate::manifest::{
     DownwardFile, FilesSource, FilesVolume, HostPathType, KeyToPath, ObjectKind, Volume,
-    VolumeSource,
+    VolumeSource, grammar,
 };
 use k8s_openapi::api::core::v1 as core;
 
@@ -214,7 +214,7 @@ fn keys(items: Option<Vec<core::KeyToPath>>) -> Option<Option<Vec<KeyToPath>>> {
                 }| {
         Some(KeyToPath {
             key,
-            path,
+            path: grammar::shortest(&path),
             mode: permissions(mode)?,
         })
     };
@@ -236,7 +236,7 @@ fn downward_source(items: Option<Vec<core::DownwardAPIVolumeFile>>) -> Option<Fi
         } = raw;
         let value = downward(field_ref, resource_field_ref)?;
         Some(DownwardFile {
-            path,
+            path: grammar::shortest(&path),
             mode: permissions(mode)?,
             value,
         })

@@ -243,12 +243,11 @@ pub fn field_ref(
         Place::Volume => &VOLUME_FIELDS,
     };
     match (convert::field_ref(path), key) {
-        (Some(_), Some(key)) => text(
-            findings,
-            &at,
-            &key.to_ascii_lowercase(),
-            grammar::qualified_name,
-        ),
+        (Some(_), Some(key)) => {
+            if let Err(detail) = grammar::qualified_name(&key.to_ascii_lowercase()) {
+                findings.invalid(&at, quoted(path), detail);
+            }
+        }
         (Some(_), None) if supported.contains(&path) => {}
         _ => {
             findings.unsupported(&at, path, supported);

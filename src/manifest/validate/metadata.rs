@@ -52,12 +52,9 @@ fn annotations(annotations: Option<&BTreeMap<String, String>>, at: &Path, findin
     let mut size = 0;
     for (key, value) in annotations.into_iter().flatten() {
         // The API server compares keys of annotations without regard to case.
-        text(
-            findings,
-            &at.key(key),
-            &key.to_ascii_lowercase(),
-            grammar::qualified_name,
-        );
+        if let Err(detail) = grammar::qualified_name(&key.to_ascii_lowercase()) {
+            findings.invalid(at.key(key), quoted(key), detail);
+        }
         size += key.len() + value.len();
         let profile = ["runtime/default", "unconfined"].contains(&value.as_str())
             || value

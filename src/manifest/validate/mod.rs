@@ -13,8 +13,10 @@ mod pod;
 mod probe;
 mod resources;
 mod security;
+mod size;
 #[cfg(test)]
 mod tests;
 mod volume;
 
 pub use pod::pod;
+pub use size::size;

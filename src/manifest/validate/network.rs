@@ -46,12 +46,15 @@ pub fn ports(
         }
         let host_port = port.host_port.unwrap_or(0);
         if host_port != 0 {
-            number(
-                findings,
-                &at.field("hostPort"),
-                Some(host_port.into()),
-                grammar::port,
-            );
+            // With the host's network it may be a copy, of which all has been said.
+            if host_port != port.container_port {
+                number(
+                    findings,
+                    &at.field("hostPort"),
+                    Some(host_port.into()),
+                    grammar::port,
+                );
+            }
             let (protocol, ip) = (port.protocol.as_deref(), port.host_ip.as_deref());
             let key = format!(
                 "{}/{}/{host_port}",
@@ -134,7 +137,7 @@ pub fn dns(spec: &core::PodSpec, at: &Path, findings: &mut Findings) {
 }
 
 /// An option becomes a part of one line of `resolv.conf`.
-fn one_word(text: &str) -> grammar::Verdict {
+fn one_word(text: &str) -> grammar::Outcome {
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err("must not contain white space");
     }

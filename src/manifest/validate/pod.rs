@@ -59,10 +59,7 @@ pub fn pod(pod: &core::Pod, findings: &mut Findings) {
             grammar::qualified_name,
         );
     }
-    for (resource, amount) in spec.overhead.iter().flatten() {
-        let at = at.field("overhead").key(resource);
-        resources::amount(resource, amount, &at, findings);
-    }
+    overhead(spec, &at.field("overhead"), findings);
     if let Some(os) = &spec.os {
         match os.name.as_str() {
             "" => required(findings, &at.field("os").field("name"), ""),
@@ -73,6 +70,22 @@ pub fn pod(pod: &core::Pod, findings: &mut Findings) {
                 &["linux", "windows"],
             ),
         }
+    }
+}
+
+fn overhead(spec: &core::PodSpec, at: &Path, findings: &mut Findings) {
+    for (resource, amount) in spec.overhead.iter().flatten() {
+        resources::amount(resource, amount, &at.key(resource), findings);
+    }
+    if spec
+        .overhead
+        .as_ref()
+        .is_some_and(|overhead| !overhead.is_empty())
+    {
+        findings.warn(
+            at,
+            "taken as written: there is no RuntimeClass to confirm it",
+        );
     }
 }
 
@@ -87,14 +100,6 @@ fn names(spec: &core::PodSpec, at: &Path, findings: &mut Findings) {
         if let Some(value) = value.as_deref().filter(|value| !value.is_empty()) {
             text(findings, &at.field(field), value, grammar::subdomain);
         }
-    }
-    if spec.runtime_class_name.as_deref() == Some("") {
-        name(
-            findings,
-            &at.field("runtimeClassName"),
-            "",
-            grammar::subdomain,
-        );
     }
 }
 

@@ -60,13 +60,9 @@ fn stop_signal(signal: &str, spec: &core::PodSpec, at: &Path, findings: &mut Fin
             "may not be set for containers with empty `spec.os.name`",
         );
     }
-    if grammar::stop_signal(signal).is_none() {
-        findings.unsupported(
-            at,
-            signal,
-            &["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "…"],
-        );
-    }
+    let names = grammar::stop_signals();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    one_of(findings, at, Some(signal), &names);
 }
 
 fn probe(probe: &core::Probe, kind: &str, at: &Path, findings: &mut Findings) {

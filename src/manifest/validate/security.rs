@@ -180,7 +180,7 @@ fn apparmor(profile: Option<&core::AppArmorProfile>, at: &Path, findings: &mut F
 }
 
 /// The name of a loaded profile, as it is written to the kernel.
-fn apparmor_name(text: &str) -> grammar::Verdict {
+fn apparmor_name(text: &str) -> grammar::Outcome {
     match text {
         _ if text.trim() != text => Err("must not be padded with whitespace"),
         _ if text.len() > 4095 => Err("must be no more than 4095 bytes"),
@@ -193,7 +193,7 @@ fn localhost(
     kind: &str,
     profile: Option<&str>,
     what: &str,
-    rule: fn(&str) -> grammar::Verdict,
+    rule: fn(&str) -> grammar::Outcome,
     at: &Path,
     findings: &mut Findings,
 ) {

@@ -72,7 +72,7 @@ fn source(volume: &core::Volume, names: &[&str], at: &Path, findings: &mut Findi
             grammar::subdomain,
         );
         mode(source.default_mode, &at.field("defaultMode"), findings);
-        items(&source.items, &at, &mut BTreeSet::new(), findings);
+        items(&source.items, &at, None, findings);
     }
     if let Some(source) = &volume.secret {
         let at = at.field("secret");
@@ -84,12 +84,12 @@ fn source(volume: &core::Volume, names: &[&str], at: &Path, findings: &mut Findi
             grammar::subdomain,
         );
         mode(source.default_mode, &at.field("defaultMode"), findings);
-        items(&source.items, &at, &mut BTreeSet::new(), findings);
+        items(&source.items, &at, None, findings);
     }
     if let Some(source) = &volume.downward_api {
         let at = at.field("downwardAPI");
         mode(source.default_mode, &at.field("defaultMode"), findings);
-        downward(&source.items, names, &at, &mut BTreeSet::new(), findings);
+        downward(&source.items, names, &at, None, findings);
     }
     if let Some(source) = &volume.projected {
         projected(source, names, &at.field("projected"), findings);
@@ -140,16 +140,16 @@ fn mode(mode: Option<i32>, at: &Path, findings: &mut Findings) {
     number(findings, at, mode.map(i64::from), grammar::mode);
 }
 
-/// Paths of files that a volume has been told to have.
+/// Paths of files that the sources of a projected volume have been told to make.
 type Taken = BTreeSet<String>;
 
-fn file(path: &str, taken: &mut Taken, at: &Path, findings: &mut Findings) {
+/// Only sources of a projected volume may not make the same file; elsewhere the last one wins.
+fn file(path: &str, taken: Option<&mut Taken>, at: &Path, findings: &mut Findings) {
     name(findings, at, path, grammar::volume_file);
-    let elements: Vec<&str> = path
-        .split('/')
-        .filter(|element| !matches!(*element, "" | "."))
-        .collect();
-    if !path.is_empty() && !taken.insert(elements.join("/")) {
+    if let Some(taken) = taken
+        && !path.is_empty()
+        && !taken.insert(grammar::shortest(path))
+    {
         findings.invalid(at, quoted(path), "conflicting duplicate paths");
     }
 }
@@ -157,12 +157,17 @@ fn file(path: &str, taken: &mut Taken, at: &Path, findings: &mut Findings) {
 fn items(
     items: &Option<Vec<core::KeyToPath>>,
     at: &Path,
-    taken: &mut Taken,
+    mut taken: Option<&mut Taken>,
     findings: &mut Findings,
 ) {
     for (at, item) in each(items, &at.field("items")) {
         name(findings, &at.field("key"), &item.key, grammar::config_key);
-        file(&item.path, taken, &at.field("path"), findings);
+        file(
+            &item.path,
+            taken.as_deref_mut(),
+            &at.field("path"),
+            findings,
+        );
         mode(item.mode, &at.field("mode"), findings);
     }
 }
@@ -171,11 +176,16 @@ fn downward(
     files: &Option<Vec<core::DownwardAPIVolumeFile>>,
     names: &[&str],
     at: &Path,
-    taken: &mut Taken,
+    mut taken: Option<&mut Taken>,
     findings: &mut Findings,
 ) {
     for (at, item) in each(files, &at.field("items")) {
-        file(&item.path, taken, &at.field("path"), findings);
+        file(
+            &item.path,
+            taken.as_deref_mut(),
+            &at.field("path"),
+            findings,
+        );
         match (&item.field_ref, &item.resource_field_ref) {
             (Some(reference), None) => {
                 env::field_ref(reference, Place::Volume, &at.field("fieldRef"), findings)
@@ -230,25 +240,25 @@ fn projected(
         if let Some(part) = &part.config_map {
             let at = at.field("configMap");
             name(findings, &at.field("name"), &part.name, grammar::subdomain);
-            items(&part.items, &at, &mut taken, findings);
+            items(&part.items, &at, Some(&mut taken), findings);
         }
         if let Some(part) = &part.secret {
             let at = at.field("secret");
             name(findings, &at.field("name"), &part.name, grammar::subdomain);
-            items(&part.items, &at, &mut taken, findings);
+            items(&part.items, &at, Some(&mut taken), findings);
         }
         if let Some(part) = &part.downward_api {
             downward(
                 &part.items,
                 names,
                 &at.field("downwardAPI"),
-                &mut taken,
+                Some(&mut taken),
                 findings,
             );
         }
         if let Some(part) = &part.service_account_token {
             let at = at.field("serviceAccountToken");
-            file(&part.path, &mut taken, &at.field("path"), findings);
+            file(&part.path, Some(&mut taken), &at.field("path"), findings);
         }
     }
 }

@@ -28,7 +28,7 @@ fn containers_are_checked() {
                 "{}.restartPolicyRules[0].exitCodes.operator: Unsupported value: \"Eq\": supported values: \"In\", \"NotIn\"",
                 "{}.restartPolicyRules[0].exitCodes.values: Too many: 256: must have at most 255 items",
                 "{}.restartPolicyRules[1].exitCodes: Required value",
-                "{}.restartPolicyRules: Forbidden: not supported: restarts by exit code",
+                "{}.restartPolicyRules: Forbidden: not supported: exit codes do not decide about restarts yet",
             ],
         ),
         (
@@ -87,7 +87,9 @@ fn probes_and_hooks_are_checked_and_refused_by_name() {
     of_container(vec![
         (
             json!({"livenessProbe": {"exec": exec}}),
-            vec![&format!("{{}}.livenessProbe: {unsupported}: probes")],
+            vec![&format!(
+                "{{}}.livenessProbe: {unsupported}: probes are not run yet"
+            )],
         ),
         (
             json!({"livenessProbe": {}, "startupProbe": {"exec": {}, "tcpSocket": {"port": 0}}}),
@@ -96,7 +98,7 @@ fn probes_and_hooks_are_checked_and_refused_by_name() {
                 "{}.startupProbe.tcpSocket: Forbidden: may not specify more than 1 handler type",
                 "{}.startupProbe.exec.command: Required value",
                 "{}.startupProbe.tcpSocket.port: Invalid value: 0: must be between 1 and 65535, inclusive",
-                &format!("{{}}.startupProbe: {unsupported}: probes"),
+                &format!("{{}}.startupProbe: {unsupported}: probes are not run yet"),
             ],
         ),
         (
@@ -107,8 +109,8 @@ fn probes_and_hooks_are_checked_and_refused_by_name() {
                 "{}.livenessProbe.successThreshold: Invalid value: 2: must be 1",
                 "{}.livenessProbe.terminationGracePeriodSeconds: Invalid value: 0: must be greater than 0",
                 "{}.readinessProbe.terminationGracePeriodSeconds: Invalid value: 1: must not be set for readinessProbes",
-                &format!("{{}}.livenessProbe: {unsupported}: probes"),
-                &format!("{{}}.readinessProbe: {unsupported}: probes"),
+                &format!("{{}}.livenessProbe: {unsupported}: probes are not run yet"),
+                &format!("{{}}.readinessProbe: {unsupported}: probes are not run yet"),
             ],
         ),
         (
@@ -117,7 +119,7 @@ fn probes_and_hooks_are_checked_and_refused_by_name() {
                 "{}.readinessProbe.httpGet.port: Invalid value: \"80\": must contain at least one letter (a-z)",
                 "{}.readinessProbe.httpGet.scheme: Unsupported value: \"FTP\": supported values: \"HTTP\", \"HTTPS\"",
                 "{}.readinessProbe.httpGet.httpHeaders[0].name: Invalid value: \"a b\": a valid HTTP header must consist of alphanumeric characters or '-'",
-                &format!("{{}}.readinessProbe: {unsupported}: probes"),
+                &format!("{{}}.readinessProbe: {unsupported}: probes are not run yet"),
             ],
         ),
         (
@@ -125,10 +127,22 @@ fn probes_and_hooks_are_checked_and_refused_by_name() {
             vec![
                 "{}.lifecycle.postStart: Required value: must specify a handler type",
                 "{}.lifecycle.preStop.sleep.seconds: Invalid value: 31: must be between 0 and terminationGracePeriodSeconds (30), inclusive",
-                &format!("{{}}.lifecycle.preStop: {unsupported}: hooks"),
+                &format!("{{}}.lifecycle.preStop: {unsupported}: hooks are not run yet"),
             ],
         ),
     ]);
+}
+
+#[test]
+fn a_stop_signal_is_one_of_the_list() {
+    let spec = |signal: &str| json!({"os": {"name": "linux"}, "containers": [{"name": "c", "image": "i", "lifecycle": {"stopSignal": signal}}]});
+    assert_eq!(lines(&spec("SIGUSR1")), [""; 0]);
+    let found = lines(&spec("TERM"));
+    let want = "spec.containers[0].lifecycle.stopSignal: Unsupported value: \"TERM\": supported values: \"SIGHUP\", \"SIGINT\", ";
+    assert!(
+        found.len() == 1 && found[0].starts_with(want) && found[0].contains("\"SIGRTMAX-14\""),
+        "{found:?}"
+    );
 }
 
 #[test]
@@ -180,8 +194,8 @@ fn the_environment_is_checked() {
                 "{}.env[0].valueFrom.fileKeyRef.volumeName: Invalid value: \"h\": referenced volume must be of type emptyDir",
                 "{}.env[1].valueFrom.fileKeyRef.path: Invalid value: \"../p\": must not contain '..'",
                 "{}.env[1].valueFrom.fileKeyRef.volumeName: Not found: \"x\"",
-                "{}.env[0].valueFrom.fileKeyRef: Forbidden: not supported: variables from a file",
-                "{}.env[1].valueFrom.fileKeyRef: Forbidden: not supported: variables from a file",
+                "{}.env[0].valueFrom.fileKeyRef: Forbidden: not supported: variables cannot come from a file yet",
+                "{}.env[1].valueFrom.fileKeyRef: Forbidden: not supported: variables cannot come from a file yet",
             ],
         ),
         (
@@ -213,7 +227,7 @@ fn ports_are_checked() {
             json!({"ports": [{"containerPort": 80, "hostPort": 80}, {"containerPort": 81, "hostPort": 80}, {"containerPort": 81, "hostPort": 0}]}),
             vec![
                 "{}.ports[1].hostPort: Duplicate value: \"TCP//80\"",
-                "{}.ports[0].hostPort: Forbidden: not supported: publishing ports; with `hostNetwork: true` they need no publishing",
+                "{}.ports[0].hostPort: Forbidden: not supported: ports are not published yet; `hostNetwork: true` needs no publishing",
             ],
         ),
     ]);
@@ -229,6 +243,12 @@ fn ports_are_checked() {
             json!({"hostNetwork": true, "containers": [{"name": "c", "image": "i", "ports": [{"containerPort": 80}]}, {"name": "d", "image": "i", "ports": [{"containerPort": 80}]}],
                 "initContainers": [{"name": "e", "image": "i", "ports": [{"containerPort": 80}]}]}),
             vec!["spec.containers[1].ports[0].hostPort: Duplicate value: \"TCP//80\""],
+        ),
+        (
+            json!({"hostNetwork": true, "containers": [{"name": "c", "image": "i", "ports": [{"containerPort": 70000}]}]}),
+            vec![
+                "spec.containers[0].ports[0].containerPort: Invalid value: 70000: must be between 1 and 65535, inclusive",
+            ],
         ),
     ]);
 }
@@ -255,7 +275,7 @@ fn mounts_are_checked() {
         (
             json!({"volumeMounts": [{"name": "v", "mountPath": "/a", "subPath": "x"}]}),
             vec![
-                "{}.volumeMounts[0].subPath: Forbidden: not supported: mounting a part of a volume",
+                "{}.volumeMounts[0].subPath: Forbidden: not supported: parts of volumes cannot be mounted yet",
             ],
         ),
         (

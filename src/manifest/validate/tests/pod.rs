@@ -130,7 +130,7 @@ fn the_spec_is_checked() {
                 "spec.hostNetwork: Forbidden: may not be set when `hostUsers` is false",
                 "spec.hostPID: Forbidden: may not be set when `hostUsers` is false",
                 "spec.hostIPC: Forbidden: may not be set when `hostUsers` is false",
-                "spec.hostUsers: Forbidden: not supported: a user namespace for the pod",
+                "spec.hostUsers: Forbidden: not supported: pods have no user namespace of their own yet",
             ],
         ),
         (
@@ -217,4 +217,16 @@ fn dns_and_host_aliases_are_checked() {
             ],
         ),
     ]);
+}
+
+#[test]
+fn a_pod_that_is_far_too_large_is_not_looked_at_further() {
+    let spec = json!({"containers": vec![json!({}); 501], "volumes": vec![json!({}); 501]});
+    assert_eq!(
+        lines(&spec),
+        [
+            "spec.containers: Too many: 501: must have at most 500 items",
+            "spec.volumes: Too many: 501: must have at most 500 items",
+        ]
+    );
 }
