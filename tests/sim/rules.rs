@@ -155,7 +155,7 @@ impl Rules {
                     (),
                 )
             }
-            Action::Reply { id, result } => self.reply(world, *id, result.is_ok()),
+            Action::Reply { id, result } => self.reply(*id, result.is_ok()),
             Action::Announce(event) => {
                 ensure(event.seq >= self.next_seq, "events are numbered", event)?;
                 self.next_seq = event.seq + 1;
@@ -202,6 +202,7 @@ impl Rules {
         let gone = earlier.all(|body| body.being == Being::Removed);
         ensure(gone, "I1 one instance at a time", id)?;
         let InstanceKind::Container { name, attempt } = kind else {
+            ensure(!world.clean, "pause comes after the preparation", id)?;
             self.begun.clear();
             for (name, (_, until)) in &mut self.backoff {
                 let role = world.pod.container(name).map(|c| c.role);
@@ -215,7 +216,7 @@ impl Rules {
             "I2 no create without a live pause",
             id,
         )?;
-        self.in_order(world, &view, name)?;
+        self.in_order(world, view, name)?;
         self.counted(name, *attempt, id)?;
         self.begun.insert(name.clone());
         let until = self.backoff.get(name).map_or(0, |(_, until)| *until);
@@ -229,9 +230,10 @@ impl Rules {
         for before in view.containers.iter().take_while(|c| c.name != name) {
             let ready = match before.role {
                 Role::App => true,
-                Role::Init => {
-                    matches!(&before.state, ContainerState::Terminated(t) if t.exit_code == 0)
-                }
+                Role::Init => matches!(
+                    &before.state,
+                    ContainerState::Terminated(end) if end.exit_code == 0 && end.reason != "OOMKilled"
+                ),
                 Role::Sidecar => {
                     apps_begun
                         || self.begun.contains(name)
@@ -349,7 +351,7 @@ impl Rules {
         }
     }
 
-    fn reply(&mut self, world: &World, id: RequestId, accepted: bool) -> Check {
+    fn reply(&mut self, id: RequestId, accepted: bool) -> Check {
         if self.asked.remove(&id).is_none() {
             return Ok(());
         }
@@ -399,7 +401,7 @@ impl Rules {
             "no timer in the past",
             (),
         )?;
-        if world.steps % 16 == 0 {
+        if world.steps.is_multiple_of(16) {
             let again = machine.clone().step(world.now, Input::Timer);
             ensure(again.is_empty(), "one step does all there is to do", again)?;
         }
@@ -486,10 +488,15 @@ impl Rules {
             "nothing is waited for",
             (),
         )?;
-        let apps = view.containers.iter().filter(|c| c.role == Role::App);
-        let well = apps
-            .clone()
-            .all(|c| matches!(&c.state, ContainerState::Terminated(t) if t.exit_code == 0));
+        let bad_init = |end: &Terminated| end.exit_code != 0 || end.reason == "OOMKilled";
+        let well = view.containers.iter().all(|c| match (&c.state, c.role) {
+            (_, Role::Sidecar) => true,
+            (ContainerState::Terminated(end), Role::App) => end.exit_code == 0,
+            (ContainerState::Terminated(end), Role::Init) => !bad_init(end),
+            (ContainerState::Waiting { .. } | ContainerState::Running { .. }, role) => {
+                role == Role::Init
+            }
+        });
         let expected = if well && view.reason.is_empty() {
             Phase::Succeeded
         } else {

@@ -369,7 +369,8 @@ impl<'a> World<'a> {
         match flight.action.clone() {
             Action::Create { instance, .. } => self.create(&instance, failed),
             Action::Start { instance, .. } => {
-                if !self.start(&instance, failed) && !failed {
+                let started = self.start(&instance, failed);
+                if !started && !failed {
                     flight.outcome = Outcome::Failed(Failure {
                         reason: FailureReason::StartError,
                         message: "cannot start what has stopped".into(),
