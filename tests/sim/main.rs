@@ -6,6 +6,7 @@ mod pods;
 mod random;
 mod rules;
 mod scenarios;
+mod stops;
 mod world;
 
 use crate::world::World;

@@ -1,4 +1,4 @@
-//! Scenarios of the conformance list (C15, C24, C26 - C28, C32, C33) and of the rules behind them.
+//! Scenarios of the conformance list (C15, C24 - C28) and of the rules behind them.
 
 use crate::clock::{Clock, Life};
 use crate::pods::{apps, container, pod};
@@ -10,7 +10,7 @@ use podshim::pod::{
 };
 use std::collections::VecDeque;
 
-const FOREVER: Life = Life {
+pub const FOREVER: Life = Life {
     length: crate::clock::FOREVER,
     exit: podshim::base::Exit::Code(0),
     on_signal: None,
@@ -265,72 +265,6 @@ fn c28_status_has_the_shape_of_core_v1() {
         "lastTransitionTime": "2023-11-14T22:13:22Z"});
     assert_eq!(ready, &expected);
     assert_eq!(status_column(&clock.view()), "CrashLoopBackOff");
-}
-
-#[test]
-fn c32_a_process_that_ignores_the_stop_signal_gets_the_full_grace() {
-    let mut clock = Clock::start(&pod(apps(&["a"])), &[("a", &[FOREVER])]);
-    clock.pass(10).stop(Some(3), false);
-    assert_eq!(status_column(&clock.view()), "Terminating");
-    clock.pass(10);
-    assert_eq!(clock.times("term a"), [10_000]);
-    assert_eq!(clock.times("kill a"), [13_000]);
-    assert_eq!(clock.state("a"), "Error 137");
-    assert_eq!(
-        (clock.view().phase, exit_code(&clock.view())),
-        (Phase::Failed, 137)
-    );
-    let mut clock = Clock::start(&pod(apps(&["a"])), &[("a", &[Life::obeys(0)])]);
-    clock.pass(10).stop(Some(3), false).pass(0);
-    assert_eq!(clock.state("a"), "Error 143");
-}
-
-#[test]
-fn a_grace_of_zero_still_gives_two_seconds_and_force_gives_none() {
-    for (grace, force, kill) in [(0, false, 12_000), (1, false, 12_000), (30, true, 10_000)] {
-        let mut clock = Clock::start(&pod(apps(&["a"])), &[("a", &[FOREVER])]);
-        clock.pass(10).stop(Some(grace), force).pass(60);
-        assert_eq!(clock.times("kill a"), [kill], "grace {grace} force {force}");
-        assert_eq!(clock.times("term a").is_empty(), force);
-    }
-}
-
-#[test]
-fn a_second_stop_can_only_shorten_the_grace() {
-    for (second, kill) in [(5, 20_000), (0, 17_000), (100, 40_000)] {
-        let mut clock = Clock::start(&pod(apps(&["a"])), &[("a", &[FOREVER])]);
-        clock
-            .pass(10)
-            .stop(None, false)
-            .pass(5)
-            .stop(Some(second), false)
-            .pass(60);
-        assert_eq!(clock.times("kill a"), [kill], "second stop with {second}");
-        assert_eq!(clock.times("term a"), [10_000], "one signal");
-    }
-}
-
-#[test]
-fn c33_the_deadline_fails_the_pod_at_once_and_kills_with_grace() {
-    let mut pod = pod(vec![container("i", Role::Init), container("a", Role::App)]);
-    pod.restart_policy = Always;
-    pod.active_deadline_seconds = Some(3);
-    pod.termination_grace_period_seconds = 4;
-    let mut clock = Clock::start(&pod, &[("i", &[Life::ends(2, 0)]), ("a", &[FOREVER])]);
-    clock.pass(3);
-    let view = clock.view();
-    assert_eq!(
-        (view.phase, view.reason.as_str()),
-        (Phase::Failed, "DeadlineExceeded")
-    );
-    assert_eq!(
-        view.message,
-        "Pod was active on the node longer than the specified deadline"
-    );
-    assert!(!view.settled);
-    clock.pass(10);
-    assert_eq!(clock.times("kill a"), [7000]);
-    assert!(clock.view().settled);
 }
 
 #[test]
