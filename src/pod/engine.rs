@@ -290,3 +290,6 @@ pub(super) fn misfit() -> Failure {
         message: "the completion does not fit the operation".into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

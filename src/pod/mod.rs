@@ -10,6 +10,7 @@ mod policy;
 mod settings;
 mod spec;
 mod state;
+mod status;
 mod view;
 mod words;
 
@@ -18,6 +19,7 @@ pub use input::*;
 pub use machine::Machine;
 pub use settings::Settings;
 pub use state::State;
+pub use status::{exit_code, ready_column, restarts, status_column, status_json};
 pub use view::*;
 mod status;
 pub use status::*;

@@ -1,9 +1,12 @@
 //! The machine in a model world: random lives under every kind of trouble (`PODSHIM_SEED`, `PODSHIM_STEPS`), and scenarios of
 //! the conformance list on a virtual clock.
 
+mod clock;
 mod pods;
 mod random;
 mod rules;
+mod scenarios;
+mod stops;
 mod world;
 
 use crate::world::World;

@@ -92,9 +92,9 @@ pub fn shape(pick: u64) -> Pod {
         _ => RestartPolicy::Never,
     };
     let pick = pick / 3;
-    pod.share_process_namespace = pick % 4 == 0;
+    pod.share_process_namespace = pick.is_multiple_of(4);
     pod.termination_grace_period_seconds = [30, 1, 0, 5][(pick / 4 % 4) as usize];
-    if pick / 16 % 4 == 0 {
+    if (pick / 16).is_multiple_of(4) {
         pod.active_deadline_seconds = Some(200);
     }
     let last = pod.containers.len() - 1;
@@ -104,10 +104,10 @@ pub fn shape(pick: u64) -> Pod {
         1 => Some(RestartPolicy::Always),
         _ => None,
     };
-    if pick / 256 % 2 == 0 {
+    if (pick / 256).is_multiple_of(2) {
         own.pull_policy = PullPolicy::Always;
     }
-    if pick / 512 % 4 == 0 {
+    if (pick / 512).is_multiple_of(4) {
         own.stop_signal = Some(Signal::INT);
     }
     pod

@@ -1,11 +1,13 @@
 //! The invariants I1-I10, asserted against the world after every step. Nothing here is shared with the machine.
 
+mod containers;
+mod facts;
+
 use crate::world::{Being, Check, World};
-use podshim::base::{Exit, InstanceId};
-use podshim::manifest::Role;
+use podshim::base::InstanceId;
 use podshim::pod::{
-    Action, ContainerState, Input, InstanceKind, Observed, OpId, Outcome, Phase, PodView, Request,
-    RequestId, State, Terminated,
+    Action, Input, InstanceKind, Observed, OpId, Outcome, Phase, PodView, Request, RequestId,
+    Terminated,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -155,7 +157,7 @@ impl Rules {
                     (),
                 )
             }
-            Action::Reply { id, result } => self.reply(world, *id, result.is_ok()),
+            Action::Reply { id, result } => self.reply(*id, result.is_ok()),
             Action::Announce(event) => {
                 ensure(event.seq >= self.next_seq, "events are numbered", event)?;
                 self.next_seq = event.seq + 1;
@@ -172,163 +174,6 @@ impl Rules {
         )?;
         let over = matches!(self.phase, Some(Phase::Succeeded | Phase::Failed));
         ensure(!over, "nothing begins after the end", action)
-    }
-
-    /// I1: one operation at a time.
-    fn alone(&self, world: &World, instance: &InstanceId) -> Check {
-        let mut others = world.flights.keys().filter_map(|op| self.of_op.get(op));
-        ensure(
-            !others.any(|id| id == instance),
-            "I1 one operation in flight",
-            instance,
-        )
-    }
-
-    fn create(&mut self, world: &World, id: &InstanceId, kind: &InstanceKind) -> Check {
-        ensure(
-            !world.bodies.contains_key(id),
-            "ids are never used twice",
-            id,
-        )?;
-        let same = |other: &InstanceKind| match (kind, other) {
-            (InstanceKind::Pause, InstanceKind::Pause) => true,
-            (InstanceKind::Container { name, .. }, InstanceKind::Container { name: n, .. }) => {
-                name == n
-            }
-            (InstanceKind::Pause, InstanceKind::Container { .. })
-            | (InstanceKind::Container { .. }, InstanceKind::Pause) => false,
-        };
-        let mut earlier = world.bodies.values().filter(|body| same(&body.kind));
-        let gone = earlier.all(|body| body.being == Being::Removed);
-        ensure(gone, "I1 one instance at a time", id)?;
-        let InstanceKind::Container { name, attempt } = kind else {
-            self.begun.clear();
-            for (name, (_, until)) in &mut self.backoff {
-                let role = world.pod.container(name).map(|c| c.role);
-                *until = if role == Some(Role::App) { *until } else { 0 };
-            }
-            return self.others_gone(world, &Action::Persist);
-        };
-        let view = self.view()?;
-        ensure(
-            view.sandbox.is_some(),
-            "I2 no create without a live pause",
-            id,
-        )?;
-        self.in_order(world, &view, name)?;
-        self.counted(name, *attempt, id)?;
-        self.begun.insert(name.clone());
-        let until = self.backoff.get(name).map_or(0, |(_, until)| *until);
-        ensure(world.now.mono.0 >= until, "I8 back-off", id)
-    }
-
-    /// I7: what comes before is done.
-    fn in_order(&self, world: &World, view: &PodView, name: &str) -> Check {
-        let role = |name: &str| world.pod.container(name).map(|c| c.role);
-        let apps_begun = self.begun.iter().any(|n| role(n) == Some(Role::App));
-        for before in view.containers.iter().take_while(|c| c.name != name) {
-            let ready = match before.role {
-                Role::App => true,
-                Role::Init => {
-                    matches!(&before.state, ContainerState::Terminated(t) if t.exit_code == 0)
-                }
-                Role::Sidecar => {
-                    apps_begun
-                        || self.begun.contains(name)
-                        || matches!(before.state, ContainerState::Running { .. })
-                        || self.later_begun(view, &before.name)
-                }
-            };
-            ensure(ready, "I7 containers come in order", (name, &before.name))?;
-        }
-        let late = apps_begun && role(name) == Some(Role::Init);
-        ensure(!late, "I7 init containers never run after apps", name)
-    }
-
-    fn later_begun(&self, view: &PodView, name: &str) -> bool {
-        let mut later = view
-            .containers
-            .iter()
-            .skip_while(|c| c.name != name)
-            .skip(1);
-        later.any(|c| self.begun.contains(&c.name))
-    }
-
-    /// `restartCount` grows by one exactly when the instance before has a recorded end.
-    fn counted(&mut self, name: &str, attempt: u32, id: &InstanceId) -> Check {
-        let expected = self.attempts.get(name).map_or(0, |(last, before)| {
-            last + u32::from(self.ends.contains_key(before))
-        });
-        ensure(
-            attempt == expected,
-            "restarts are counted",
-            (id, attempt, expected),
-        )?;
-        self.attempts.insert(name.to_owned(), (attempt, id.clone()));
-        Ok(())
-    }
-
-    fn delete(&mut self, world: &World, id: &InstanceId) -> Check {
-        self.alone(world, id)?;
-        let Some(body) = world.bodies.get(id) else {
-            // Written down, and then the supervisor died before it asked for it.
-            return ensure(self.unseen.contains(id), "deleted what never was", id);
-        };
-        if body.kind == InstanceKind::Pause {
-            ensure(
-                world.network_up.is_none(),
-                "the network goes before pause",
-                id,
-            )?;
-            return self.others_gone(world, &Action::Persist);
-        }
-        let is_judged = self.ends.contains_key(id) || self.unseen.contains(id);
-        let harmless = is_judged || self.failed.contains(id) || body.being != Being::Running;
-        ensure(harmless, "a running container is not deleted", id)
-    }
-
-    /// I2, I10: nothing of the containers is left, and nothing of theirs is in flight.
-    fn others_gone(&self, world: &World, action: &Action) -> Check {
-        let mut others = world
-            .bodies
-            .iter()
-            .filter(|(_, b)| b.kind != InstanceKind::Pause);
-        let gone = others.all(|(_, body)| body.being == Being::Removed);
-        ensure(gone, "I2 the sandbox outlives the containers", action)?;
-        let busy = world.flights.values().any(|flight| {
-            matches!(
-                &flight.action,
-                Action::Create {
-                    kind: InstanceKind::Container { .. },
-                    ..
-                }
-            )
-        });
-        ensure(!busy, "I10 pause outlives every create", action)
-    }
-
-    /// A sidecar is signalled after the app containers and the later sidecars, or when the grace is over.
-    fn sidecar_waits(&self, world: &World, id: &InstanceId) -> Check {
-        let view = self.view()?;
-        let Some(at) = view
-            .containers
-            .iter()
-            .position(|c| c.instance.as_ref() == Some(id))
-        else {
-            return Err(format!("a signal for what is not there: {id}"));
-        };
-        let now = world.now.mono.0;
-        let over = self
-            .stop
-            .is_none_or(|stop| !stop.is_first || now >= stop.grace_end);
-        if view.containers[at].role != Role::Sidecar || over {
-            return Ok(());
-        }
-        let is_running =
-            |c: &podshim::pod::ContainerView| matches!(c.state, ContainerState::Running { .. });
-        let later = view.containers.iter().skip(at + 1);
-        let waits = later.filter(|c| c.role != Role::Init).any(is_running);
-        ensure(!waits, "sidecars go last, in reverse order", id)
     }
 
     fn kill(&mut self, world: &World, id: &InstanceId) -> Check {
@@ -349,7 +194,7 @@ impl Rules {
         }
     }
 
-    fn reply(&mut self, world: &World, id: RequestId, accepted: bool) -> Check {
+    fn reply(&mut self, id: RequestId, accepted: bool) -> Check {
         if self.asked.remove(&id).is_none() {
             return Ok(());
         }
@@ -373,128 +218,5 @@ impl Rules {
             });
         }
         Ok(())
-    }
-
-    pub fn after_step(&mut self, world: &World, disk: &State) -> Check {
-        let machine = world.machine.as_ref().ok_or("nobody is there")?;
-        ensure(machine.state() == disk, "what changed is written down", ())?;
-        let view = self.view.take().ok_or("nobody was there")?;
-        self.phase_stays(&view)?;
-        for container in &view.containers {
-            if let ContainerState::Terminated(end) = &container.state {
-                self.ended(world, &container.name, end)?;
-            }
-            if let Some(end) = &container.last_state {
-                self.ended(world, &container.name, end)?;
-            }
-            if let (ContainerState::Running { started_at }, Some(id)) =
-                (&container.state, &container.instance)
-            {
-                let started = started_at.0 + world.now.mono.0 - world.now.wall.0;
-                self.is_killed_in_time(world, id, started)?;
-            }
-        }
-        ensure(
-            machine.next_deadline().is_none_or(|at| at > world.now.mono),
-            "no timer in the past",
-            (),
-        )?;
-        if world.steps % 16 == 0 {
-            let again = machine.clone().step(world.now, Input::Timer);
-            ensure(again.is_empty(), "one step does all there is to do", again)?;
-        }
-        Ok(())
-    }
-
-    fn phase_stays(&mut self, view: &PodView) -> Check {
-        if let Some(before @ (Phase::Succeeded | Phase::Failed)) = self.phase {
-            ensure(view.phase == before, "a terminal phase stays", view.phase)?;
-        }
-        self.phase = Some(view.phase);
-        Ok(())
-    }
-
-    /// I5: one exit per instance, the world's.
-    fn ended(&mut self, world: &World, name: &str, end: &Terminated) -> Check {
-        let id = &end.instance;
-        if let Some(before) = self.ends.get(id) {
-            return ensure(before == end, "I5 an end does not change", (before, end));
-        }
-        let Some(body) = world.bodies.get(id) else {
-            return ensure(
-                id.0.is_empty() && end.exit_code == 137,
-                "I5 an end of nothing",
-                end,
-            );
-        };
-        let truth = match end.reason.as_str() {
-            "StartError" => self.failed.contains(id) && end.exit_code == 128,
-            "ContainerStatusUnknown" => self.unseen.contains(id) && end.exit_code == 137,
-            _ => match (body.exit, body.being) {
-                (Some(exit), _) | (None, Being::Ended(exit)) => exit.code() == end.exit_code,
-                (None, _) => false,
-            },
-        };
-        let zero = end.reason != "Completed" || body.exit == Some(Exit::Code(0));
-        ensure(truth && zero, "I5 the end is the world's", (end, body))?;
-        self.ends.insert(id.clone(), end.clone());
-        let at = end.finished_at.0 + world.now.mono.0 - world.now.wall.0;
-        let (delay, _) = self.backoff.get(name).copied().unwrap_or((None, 0));
-        let ran = end
-            .started_at
-            .map_or(0, |started| end.finished_at.0 - started.0);
-        let delay = delay.filter(|_| ran <= 600_000);
-        let next = delay.map_or(10_000, |delay| (2 * delay).min(300_000));
-        let until = at + delay.unwrap_or(0);
-        self.backoff.insert(name.to_owned(), (Some(next), until));
-        Ok(())
-    }
-
-    /// I4: a kill always comes when the grace is over, at most the two seconds of a late signal after it.
-    fn is_killed_in_time(&self, world: &World, id: &InstanceId, started: u64) -> Check {
-        let Some(stop) = self.stop else {
-            return Ok(());
-        };
-        let limit = stop.grace_end.max(started).max(self.revived) + 2000;
-        let in_time = world.now.mono.0 < limit || self.killed.contains(id);
-        ensure(in_time, "I4 a kill when the grace is over", id)
-    }
-
-    /// I6, I9: it came to rest and left nothing.
-    pub fn at_rest(&self, world: &World) -> Check {
-        let machine = world.machine.as_ref().ok_or("nobody is there")?;
-        let view = machine.view();
-        ensure(view.settled, "I9 the pod comes to rest", &view)?;
-        let left: Vec<_> = world
-            .bodies
-            .iter()
-            .filter(|(_, b)| b.being != Being::Removed)
-            .collect();
-        ensure(left.is_empty(), "I6 no instance is left", left)?;
-        ensure(
-            world.network_up.is_none() && world.clean,
-            "I6 nothing is left",
-            (),
-        )?;
-        let flights = world.flights.values();
-        let busy = flights
-            .filter(|f| !matches!(f.action, Action::EnsureImage { .. }))
-            .count();
-        ensure(busy == 0, "I6 nothing is in flight", busy)?;
-        ensure(
-            machine.next_deadline().is_none(),
-            "nothing is waited for",
-            (),
-        )?;
-        let apps = view.containers.iter().filter(|c| c.role == Role::App);
-        let well = apps
-            .clone()
-            .all(|c| matches!(&c.state, ContainerState::Terminated(t) if t.exit_code == 0));
-        let expected = if well && view.reason.is_empty() {
-            Phase::Succeeded
-        } else {
-            Phase::Failed
-        };
-        ensure(view.phase == expected, "the phase follows the ends", &view)
     }
 }

@@ -1,0 +1,276 @@
+//! A pod on a virtual clock where every operation answers at once: for scenarios that are about rules, not about races.
+
+use podshim::base::{Exit, InstanceId, Mono, Now, Signal, Wall};
+use podshim::manifest::Pod;
+use podshim::pod::{
+    Action, ContainerState, Failure, FailureReason, Input, InstanceKind, Machine, Outcome, PodView,
+    Request, RequestId, Settings,
+};
+use std::collections::{BTreeMap, VecDeque};
+
+/// What a container's process does.
+#[derive(Clone, Copy, Debug)]
+pub struct Life {
+    /// Milliseconds until it ends by itself.
+    pub length: u64,
+    /// And how.
+    pub exit: Exit,
+    /// Milliseconds from a stop signal to its end; `None` ignores it, as a plain PID 1 does.
+    pub on_signal: Option<u64>,
+}
+
+pub const FOREVER: u64 = 1 << 40;
+
+impl Life {
+    pub fn ends(seconds: u64, code: u8) -> Life {
+        Life {
+            length: seconds * 1000,
+            exit: Exit::Code(code),
+            on_signal: None,
+        }
+    }
+
+    pub fn obeys(milliseconds: u64) -> Life {
+        Life {
+            length: FOREVER,
+            exit: Exit::Code(0),
+            on_signal: Some(milliseconds),
+        }
+    }
+}
+
+/// A pod and its clock.
+pub struct Clock {
+    pub machine: Machine,
+    pub now: u64,
+    /// Container → the lives of its instances; the last one repeats.
+    lives: BTreeMap<String, Vec<Life>>,
+    /// Container, `pause` or `network` → how its next creations fail.
+    pub failing: BTreeMap<String, VecDeque<FailureReason>>,
+    /// Process → when it ends and how.
+    running: BTreeMap<InstanceId, (u64, Exit, Option<u64>)>,
+    /// What was done, with the second it was done: `create a-0`, `term a-0`, `kill a-0`, `exit a-0 1`, …
+    pub log: Vec<(u64, String)>,
+}
+
+impl Clock {
+    /// A pod that has begun.
+    pub fn start(pod: &Pod, lives: &[(&str, &[Life])]) -> Clock {
+        let mut clock = Clock::new(pod, lives);
+        clock.begin();
+        clock
+    }
+
+    /// A pod of which nothing exists yet.
+    pub fn new(pod: &Pod, lives: &[(&str, &[Life])]) -> Clock {
+        let lives = lives.iter().map(|(n, l)| ((*n).to_owned(), l.to_vec()));
+        Clock {
+            machine: Machine::new(pod, Settings::default(), at(0)),
+            now: 0,
+            lives: lives.collect(),
+            failing: BTreeMap::new(),
+            running: BTreeMap::new(),
+            log: Vec::new(),
+        }
+    }
+
+    pub fn begin(&mut self) -> &mut Clock {
+        self.hear(Input::Timer);
+        self
+    }
+
+    /// Lets time pass, in seconds.
+    pub fn pass(&mut self, seconds: u64) -> &mut Clock {
+        let end = self.now + seconds * 1000;
+        loop {
+            let exit = self
+                .running
+                .iter()
+                .map(|(id, (at, ..))| (*at, id.clone()))
+                .min();
+            let timer = self.machine.next_deadline().map(|mono| mono.0);
+            let next = [exit.as_ref().map(|(at, _)| *at), timer];
+            let Some(next) = next.into_iter().flatten().min().filter(|at| *at <= end) else {
+                self.now = end;
+                return self;
+            };
+            self.now = next;
+            match exit.filter(|(at, _)| *at == next) {
+                Some((_, id)) => self.end(&id),
+                None => self.hear(Input::Timer),
+            }
+        }
+    }
+
+    pub fn stop(&mut self, grace_seconds: Option<u64>, force: bool) -> &mut Clock {
+        let request = Request::Stop {
+            grace_seconds,
+            force,
+        };
+        let id = RequestId(1);
+        self.hear(Input::Request { id, request });
+        self
+    }
+
+    /// A process dies of SIGKILL now.
+    pub fn shoot(&mut self, id: &str) -> &mut Clock {
+        let id = InstanceId(id.into());
+        if let Some((_, exit, _)) = self.running.get_mut(&id) {
+            *exit = Exit::Signal(Signal::KILL);
+        }
+        self.end(&id);
+        self
+    }
+
+    pub fn view(&self) -> PodView {
+        self.machine.view()
+    }
+
+    /// The moments, in milliseconds, of everything logged that starts so.
+    pub fn times(&self, prefix: &str) -> Vec<u64> {
+        let hits = self.log.iter().filter(|(_, what)| what.starts_with(prefix));
+        hits.map(|(at, _)| *at).collect()
+    }
+
+    /// Everything logged that starts with one of these, in order.
+    pub fn order(&self, prefixes: &[&str]) -> Vec<&str> {
+        let all = self.log.iter().map(|(_, what)| what.as_str());
+        all.filter(|what| prefixes.iter().any(|p| what.starts_with(p)))
+            .collect()
+    }
+
+    /// The `state` of a container in a few words.
+    pub fn state(&self, name: &str) -> String {
+        let view = self.view();
+        let Some(container) = view.containers.iter().find(|c| c.name == name) else {
+            return "absent".into();
+        };
+        match &container.state {
+            ContainerState::Waiting { reason, .. } => reason.clone(),
+            ContainerState::Running { .. } => "Running".into(),
+            ContainerState::Terminated(end) => format!("{} {}", end.reason, end.exit_code),
+        }
+    }
+
+    fn end(&mut self, id: &InstanceId) {
+        if let Some((_, exit, _)) = self.running.remove(id) {
+            self.note(format!("exit {id} {}", exit.code()));
+            self.hear(Input::Exited {
+                instance: id.clone(),
+                exit,
+                oom_killed: false,
+                message: String::new(),
+            });
+        }
+    }
+
+    fn note(&mut self, what: String) {
+        self.log.push((self.now, what));
+    }
+
+    fn hear(&mut self, input: Input) {
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            for action in self.machine.step(at(self.now), input) {
+                inputs.extend(self.perform(action));
+            }
+        }
+    }
+
+    fn perform(&mut self, action: Action) -> Option<Input> {
+        let (op, outcome) = match action {
+            Action::Persist | Action::Reply { .. } | Action::Announce(_) => return None,
+            Action::Signal { instance, signal } => {
+                self.note(format!("term {instance}"));
+                if let Some((at, exit, Some(delay))) = self.running.get_mut(&instance) {
+                    *at = self.now + *delay;
+                    *exit = Exit::Signal(signal);
+                }
+                return None;
+            }
+            Action::Kill { instance } => {
+                self.note(format!("kill {instance}"));
+                if let Some((at, exit, _)) = self.running.get_mut(&instance) {
+                    *at = self.now;
+                    *exit = Exit::Signal(Signal::KILL);
+                }
+                return None;
+            }
+            Action::EnsureImage { op, container } => {
+                self.note(format!("image {container}"));
+                let image_id = "sha256:1".into();
+                let stop_signal = None;
+                (
+                    op,
+                    Outcome::ImageReady {
+                        image_id,
+                        stop_signal,
+                    },
+                )
+            }
+            Action::Create { op, instance, kind } => {
+                self.note(format!("create {instance}"));
+                (op, self.create(&kind))
+            }
+            Action::Start { op, instance } => {
+                self.note(format!("start {instance}"));
+                let life = self.life(&instance);
+                let end = self.now + life.length;
+                self.running
+                    .insert(instance, (end, life.exit, life.on_signal));
+                (op, Outcome::Ok)
+            }
+            Action::SetUpNetwork { op, .. } => {
+                self.note("network up".into());
+                let pod_ips = vec!["10.0.0.2".into()];
+                let failed = self.failure("network");
+                (op, failed.unwrap_or(Outcome::NetworkReady { pod_ips }))
+            }
+            Action::Delete { op, instance } => {
+                self.running.remove(&instance);
+                self.note(format!("delete {instance}"));
+                (op, Outcome::Ok)
+            }
+            Action::TearDownNetwork { op, .. } => {
+                self.note("network down".into());
+                (op, Outcome::Ok)
+            }
+            Action::CleanUp { op } => {
+                self.note("clean up".into());
+                (op, Outcome::Ok)
+            }
+            Action::Prepare { op } => (op, Outcome::Ok),
+        };
+        Some(Input::Done { op, outcome })
+    }
+
+    fn create(&mut self, kind: &InstanceKind) -> Outcome {
+        let name = match kind {
+            InstanceKind::Pause => "pause",
+            InstanceKind::Container { name, .. } => name,
+        };
+        self.failure(name).unwrap_or(Outcome::Created { pid: 9 })
+    }
+
+    /// The failure that is due.
+    fn failure(&mut self, name: &str) -> Option<Outcome> {
+        let reason = self.failing.get_mut(name)?.pop_front()?;
+        let message = "no".into();
+        Some(Outcome::Failed(Failure { reason, message }))
+    }
+
+    fn life(&self, id: &InstanceId) -> Life {
+        let (name, _) = id.0.rsplit_once('-').unwrap_or((&id.0, ""));
+        let nth = self.times(&format!("start {name}-")).len() - 1;
+        let lives = self.lives.get(name).map_or(&[][..], Vec::as_slice);
+        let life = lives.get(nth).or(lives.last()).copied();
+        life.unwrap_or(Life::ends(FOREVER / 1000, 0))
+    }
+}
+
+fn at(mono: u64) -> Now {
+    Now {
+        mono: Mono(mono),
+        wall: Wall(1_700_000_000_000 + mono),
+    }
+}

@@ -1,0 +1,73 @@
+//! Scenarios of stops, graces and deadlines (C32, C33).
+
+use crate::clock::{Clock, Life};
+use crate::pods::{apps, container, pod};
+use crate::scenarios::FOREVER;
+use podshim::manifest::{RestartPolicy::Always, Role};
+use podshim::pod::{Phase, exit_code, status_column};
+
+#[test]
+fn c32_a_process_that_ignores_the_stop_signal_gets_the_full_grace() {
+    let mut clock = Clock::start(&pod(apps(&["a"])), &[("a", &[FOREVER])]);
+    clock.pass(10).stop(Some(3), false);
+    assert_eq!(status_column(&clock.view()), "Terminating");
+    clock.pass(10);
+    assert_eq!(clock.times("term a"), [10_000]);
+    assert_eq!(clock.times("kill a"), [13_000]);
+    assert_eq!(clock.state("a"), "Error 137");
+    assert_eq!(
+        (clock.view().phase, exit_code(&clock.view())),
+        (Phase::Failed, 137)
+    );
+    let mut clock = Clock::start(&pod(apps(&["a"])), &[("a", &[Life::obeys(0)])]);
+    clock.pass(10).stop(Some(3), false).pass(0);
+    assert_eq!(clock.state("a"), "Error 143");
+}
+
+#[test]
+fn a_grace_of_zero_still_gives_two_seconds_and_force_gives_none() {
+    for (grace, force, kill) in [(0, false, 12_000), (1, false, 12_000), (30, true, 10_000)] {
+        let mut clock = Clock::start(&pod(apps(&["a"])), &[("a", &[FOREVER])]);
+        clock.pass(10).stop(Some(grace), force).pass(60);
+        assert_eq!(clock.times("kill a"), [kill], "grace {grace} force {force}");
+        assert_eq!(clock.times("term a").is_empty(), force);
+    }
+}
+
+#[test]
+fn a_second_stop_can_only_shorten_the_grace() {
+    for (second, kill) in [(5, 20_000), (0, 17_000), (100, 40_000)] {
+        let mut clock = Clock::start(&pod(apps(&["a"])), &[("a", &[FOREVER])]);
+        clock
+            .pass(10)
+            .stop(None, false)
+            .pass(5)
+            .stop(Some(second), false)
+            .pass(60);
+        assert_eq!(clock.times("kill a"), [kill], "second stop with {second}");
+        assert_eq!(clock.times("term a"), [10_000], "one signal");
+    }
+}
+
+#[test]
+fn c33_the_deadline_fails_the_pod_at_once_and_kills_with_grace() {
+    let mut pod = pod(vec![container("i", Role::Init), container("a", Role::App)]);
+    pod.restart_policy = Always;
+    pod.active_deadline_seconds = Some(3);
+    pod.termination_grace_period_seconds = 4;
+    let mut clock = Clock::start(&pod, &[("i", &[Life::ends(2, 0)]), ("a", &[FOREVER])]);
+    clock.pass(3);
+    let view = clock.view();
+    assert_eq!(
+        (view.phase, view.reason.as_str()),
+        (Phase::Failed, "DeadlineExceeded")
+    );
+    assert_eq!(
+        view.message,
+        "Pod was active on the node longer than the specified deadline"
+    );
+    assert!(!view.settled);
+    clock.pass(10);
+    assert_eq!(clock.times("kill a"), [7000]);
+    assert!(clock.view().settled);
+}
