@@ -1,24 +1,26 @@
-//! stub
-use crate::manifest::{ConfigObject, Pod, downward::Facts};
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-/// x
-pub struct VolumeDirs<'a> {
-    /// x
-    pub disk: &'a Path,
-    /// x
-    pub memory: &'a Path,
-}
-/// x
-pub fn prepare(
-    _: &Pod,
-    _: &[ConfigObject],
-    _: &Facts<'_>,
-    _: &VolumeDirs<'_>,
-) -> Result<BTreeMap<String, PathBuf>, std::io::Error> {
-    Ok(BTreeMap::new())
-}
-/// x
-pub fn release(_: &VolumeDirs<'_>) -> Result<(), std::io::Error> {
-    Ok(())
-}
+//! The volumes of a pod: host directories and files, made before its sandbox. Blocking; one file per kind.
+//!
+//! ```text
+//!  <data>/pods/<uid>/volumes/<name>    emptyDir, configMap                       lives until the pod is removed
+//!  <state>/pods/<uid>/volumes/<name>   emptyDir Memory, secret, downwardAPI, projected: a tmpfs each
+//! ```
+//!
+//! Invariants: preparing twice changes nothing and loses nothing; a directory that stands under its final name is complete;
+//! below a volume no symbolic link is ever followed, because containers write there; a removal never leaves the pod's
+//! directories. Source: Kubernetes volume plugins of the kubelet.
+
+mod atomic;
+mod dir;
+mod empty_dir;
+mod error;
+mod files;
+mod host_path;
+mod nested;
+mod ownership;
+mod prepare;
+mod release;
+mod tmpfs;
+
+pub use error::{Error, VolumeError};
+pub use prepare::{VolumeDirs, VolumeInput, prepare};
+pub use release::{release, remove_data};

@@ -1,0 +1,110 @@
+//! All volumes of a pod.
+
+use crate::manifest::downward::Facts;
+use crate::manifest::{ConfigObject, FilesVolume, Pod, Volume, VolumeSource};
+use crate::volume::error::{Error, VolumeError};
+use crate::volume::files::{self, Sources};
+use crate::volume::{atomic, dir, empty_dir, host_path, nested, tmpfs};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Where a pod's volumes live; both end in the pod's own uid.
+#[derive(Clone, Copy, Debug)]
+pub struct VolumeDirs<'a> {
+    /// `<data>/pods/<uid>/volumes`; survives the sandbox and a reboot.
+    pub disk: &'a Path,
+    /// `<state>/pods/<uid>/volumes`: mount points of tmpfs.
+    pub memory: &'a Path,
+}
+
+/// What volumes are made of.
+#[derive(Clone, Copy, Debug)]
+pub struct VolumeInput<'a> {
+    /// Whose.
+    pub pod: &'a Pod,
+    /// ConfigMaps and Secrets; those of other namespaces do not count.
+    pub objects: &'a [ConfigObject],
+    /// The machine. The pod has no address yet and none is asked for.
+    pub facts: &'a Facts<'a>,
+    /// Bytes of memory that the pod may use, if it is limited.
+    pub memory_limit: Option<u64>,
+}
+
+/// Makes every volume of the pod that is not there yet: volume name → directory or file to bind. What containers wrote into an
+/// emptyDir is never touched. *Errors*: the first volume that cannot be set up; calling again goes on from there.
+pub fn prepare(
+    input: &VolumeInput<'_>,
+    dirs: &VolumeDirs<'_>,
+) -> Result<BTreeMap<String, PathBuf>, VolumeError> {
+    let mut paths = BTreeMap::new();
+    for volume in &input.pod.volumes {
+        let path = one(volume, input, dirs).map_err(|cause| VolumeError {
+            volume: volume.name.clone(),
+            cause,
+        })?;
+        paths.insert(volume.name.clone(), path);
+    }
+    Ok(paths)
+}
+
+fn one(volume: &Volume, input: &VolumeInput<'_>, dirs: &VolumeDirs<'_>) -> Result<PathBuf, Error> {
+    let name = volume.name.as_str();
+    let group = input.pod.security.fs_group;
+    let nested = nested::mount_points(input.pod, name);
+    match &volume.source {
+        VolumeSource::HostPath { path, kind } => host_path::prepare(Path::new(path), *kind),
+        VolumeSource::EmptyDir { memory: false, .. } => {
+            private(dirs.disk)?;
+            empty_dir::on_disk(dirs.disk, name, &nested, group)
+        }
+        VolumeSource::EmptyDir { size_limit, .. } => {
+            private(dirs.memory)?;
+            let machine = input.facts.memory_bytes;
+            let size = empty_dir::size(*size_limit, input.memory_limit, machine);
+            empty_dir::in_memory(dirs.memory, name, size, &nested, group)
+        }
+        VolumeSource::Files(files) => files_volume(name, files, &nested, input, dirs),
+    }
+}
+
+fn files_volume(
+    name: &str,
+    volume: &FilesVolume,
+    nested: &[PathBuf],
+    input: &VolumeInput<'_>,
+    dirs: &VolumeDirs<'_>,
+) -> Result<PathBuf, Error> {
+    let sources = Sources {
+        pod: input.pod,
+        objects: input.objects,
+        facts: input.facts,
+    };
+    // Before anything is made: a pod that waits for an object leaves nothing half-done.
+    let files = sources.files(volume)?;
+    let parent = if volume.memory {
+        dirs.memory
+    } else {
+        dirs.disk
+    };
+    private(parent)?;
+    let path = parent.join(name);
+    if volume.memory {
+        // During a change there are two sets of files; as much again is for directories and links.
+        tmpfs::ensure(&path, 4 * files::BYTES_MAX, 0o755, None)?;
+    }
+    let fill = || {
+        dir::make_on_host(&path, 0o755)?;
+        let root = dir::open(&path)?;
+        for path in nested {
+            dir::make_below(&root, path, 0o755)?;
+        }
+        atomic::write(&root, &files, input.pod.security.fs_group)
+    };
+    fill().map_err(Error::system("write files of", &path))?;
+    Ok(path)
+}
+
+/// The directory of all volumes of a pod is nobody else's: modes inside may be 0777.
+fn private(dir: &Path) -> Result<(), Error> {
+    dir::make_on_host(dir, 0o700).map_err(Error::system("make directory", dir))
+}
