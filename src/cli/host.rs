@@ -6,7 +6,6 @@ use crate::cli::report;
 use crate::cli::settings::Settings;
 use crate::runtime::{self, Needs, Runtime};
 use std::path::Path;
-use std::path::Path;
 
 /// This machine lacks something.
 #[derive(Debug, thiserror::Error)]

@@ -21,5 +21,3 @@ pub use settings::Settings;
 pub use state::State;
 pub use status::{exit_code, ready_column, restarts, status_column, status_json};
 pub use view::*;
-mod status;
-pub use status::*;

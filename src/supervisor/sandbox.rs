@@ -7,7 +7,7 @@ use crate::store::PodDir;
 use crate::supervisor::context::{Context, other};
 use crate::supervisor::{Hands, Network};
 use crate::sys;
-use crate::volume::{self, VolumeDirs};
+use crate::volume::{self, VolumeDirs, VolumeInput};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use std::collections::BTreeMap;
 use std::io;
@@ -60,13 +60,16 @@ pub(super) async fn prepare(context: &Context) -> Result<BTreeMap<String, PathBu
         memory_bytes: host.memory_bytes,
         storage_bytes: host.storage_bytes,
     };
-    volume::prepare(
+    let input = VolumeInput {
         pod,
-        &context.plan.objects,
-        &facts,
-        &volume_dirs(&context.dir).borrowed(),
-    )
-    .map_err(|e| other("", &e))
+        objects: &context.plan.objects,
+        facts: &facts,
+        memory_limit: context
+            .cgroup_values
+            .memory_limit
+            .and_then(|bytes| bytes.try_into().ok()),
+    };
+    volume::prepare(&input, &volume_dirs(&context.dir).borrowed()).map_err(|e| other("", &e))
 }
 
 /// The two places of volumes.
