@@ -4,6 +4,7 @@
 use crate::image::ImageError;
 use crate::image::config::Content;
 use crate::image::digest::Digest;
+use crate::image::error::shown;
 use crate::image::files::{Files, parse};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -140,12 +141,12 @@ pub(super) fn choose(files: &Files, tag: Option<&str>) -> Result<Content, ImageE
     }
 }
 
-/// `3 images, tagged `a`, `b``; a hostile list is cut.
-fn listed(count: usize, names: &BTreeSet<&str>) -> String {
+/// What a source has, for messages; a hostile list is cut.
+pub(super) fn listed(count: usize, names: &BTreeSet<&str>) -> String {
     let shown: Vec<String> = names
         .iter()
         .take(20)
-        .map(|name| format!("`{}`", name.chars().take(128).collect::<String>()))
+        .map(|name| format!("`{}`", shown(name.as_bytes())))
         .collect();
     match shown.is_empty() {
         true => format!("{count} images without tags"),

@@ -7,7 +7,7 @@
 //!      files     their files, in a directory or inside a tar: one way to open both
 //!    layer       one blob: size, digest, compression, diff id, in one pass
 //!      entries   tar headers        unpack   entries → a directory, overlayfs whiteouts
-//!    store       layers by diff id, records by reference, locks
+//!    store       layers by chain id, records by reference, locks
 //!  overlay       layers → a mounted root          users   its passwd and group files
 //! ```
 //!
@@ -25,6 +25,7 @@ mod files;
 mod layer;
 mod layout;
 mod load;
+mod metadata;
 mod overlay;
 mod reference;
 mod root;
