@@ -3,7 +3,7 @@
 use flate2::write::GzEncoder;
 use podshim::bundle::ImageConfig;
 use podshim::image::{
-    Image, ImageError, ensure, inspect, list, load, mount_overlay, remove, user_files,
+    Image, ImageError, ensure, inspect, list, load, mount_overlay, prune, remove, user_files,
 };
 use podshim::manifest::PullPolicy;
 use podshim::pod::FailureReason;
@@ -326,9 +326,18 @@ fn with_root<T>(image: &Image, look: impl FnOnce(&Path) -> T) -> T {
     };
     let (upper, work, target) = (place("upper"), place("work"), place("root"));
     mount_overlay(&image.layers, &upper, &work, &target).expect("mounts");
-    let seen = look(&target);
-    rustix::mount::unmount(&target, rustix::mount::UnmountFlags::empty()).expect("unmounts");
-    seen
+    let _mounted = Mounted(target.clone());
+    look(&target)
+}
+
+/// Unmounts also when an assertion fails.
+struct Mounted(PathBuf);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let flags = rustix::mount::UnmountFlags::empty();
+        rustix::mount::unmount(&self.0, flags).expect("unmounts");
+    }
 }
 
 /// One of everything a root file system can hold.
@@ -1248,6 +1257,15 @@ fn archives_load_under_the_names_they_have_and_removal_keeps_what_is_shared() {
     remove(&data, "example.org/app:2", &base.layers).expect("removes");
     assert!(base.layers[0].is_dir() && !app.layers[1].exists());
     assert!(base.layers[0].join("etc/passwd").exists());
+    let orphan = base.layers[0].with_file_name("0".repeat(64));
+    fs::create_dir(&orphan).expect("dir");
+    prune(&data, std::slice::from_ref(&orphan)).expect("prunes");
+    assert!(
+        orphan.exists() && base.layers[0].exists(),
+        "used and needed layers stay"
+    );
+    prune(&data, &[]).expect("prunes");
+    assert!(!orphan.exists() && base.layers[0].exists());
     remove(&data, "example.org/base:1", &[]).expect("removes");
     assert!(!base.layers[0].exists() && list(&data).expect("lists").is_empty());
 }
@@ -1275,6 +1293,42 @@ fn old_archives_with_linked_layers_load() {
     assert!(matches!(error, ImageError::Open { .. }), "{error}");
     let names = load(&scene.data(), text(&archive("../x/layer.tar")), None).expect("loads");
     assert_eq!(names, ["app:1", "app:2"]);
+}
+
+#[test]
+fn an_archive_names_only_its_own_members() {
+    let scene = Scene::new();
+    let outside = text(&scene.outside().join("file")).to_owned();
+    let archive = |tar: Tar| {
+        let path = scene.path("hostile.tar");
+        fs::write(&path, tar.end()).expect("archive");
+        ensure(
+            &scene.data(),
+            &format!("docker-archive:{}", text(&path)),
+            POLICY,
+        )
+        .map_err(|error| chain(&error))
+        .expect_err("refused")
+    };
+    let manifest = |config: &str, layers: &[&str]| {
+        let manifest = json!([{"Config": config, "Layers": layers}]).to_string();
+        let config = json!({"rootfs": {"diff_ids": [format!("sha256:{}", sha256(b"untouched"))]}});
+        Tar::default()
+            .file("manifest.json", &manifest)
+            .file("c.json", &config.to_string())
+    };
+    for path in [outside.as_str(), "../outside/file", "missing"] {
+        assert!(archive(manifest(path, &[])).contains("cannot open"));
+        assert!(archive(manifest("c.json", &[path])).contains("cannot open"));
+    }
+    assert!(archive(manifest("c.json\n", &["c.json"])).contains("control characters"));
+    assert!(archive(manifest("c.json", &[])).contains("not as many diff ids"));
+    assert!(archive(Tar::default().file("../manifest.json", "[]")).contains("`..`"));
+    assert!(archive(Tar::default().file("manifest.json", "[]")).contains("0 images"));
+    assert!(archive(Tar::default()).contains("cannot open `manifest.json`"));
+    let linked = manifest("c.json", &["a"]).link(EntryType::Link, "a", "b");
+    assert!(archive(linked.link(EntryType::Link, "b", "a")).contains("a link to a link"));
+    scene.assert_untouched();
 }
 
 #[test]

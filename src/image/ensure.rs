@@ -74,7 +74,7 @@ pub fn list(data: &Path) -> Result<Vec<ImageRecord>, ImageError> {
 }
 
 /// Removes an image and the layers that neither another image nor a pod needs. `in_use` are the layer directories of all pods on this
-/// machine. Errors: `Absent`; `InUse` if a pod uses every layer of it.
+/// machine, collected before the call: what a pod brings later has a record of its own. Errors: `Absent`; `InUse` if pods use every layer.
 pub fn remove(data: &Path, reference: &str, in_use: &[PathBuf]) -> Result<(), ImageError> {
     let name = reference.parse::<Reference>()?.to_string();
     let store = Store::open(data, Access::Exclusive)?;
@@ -87,6 +87,11 @@ pub fn remove(data: &Path, reference: &str, in_use: &[PathBuf]) -> Result<(), Im
     }
     store.forget(&name)?;
     store.collect(in_use)
+}
+
+/// Removes the layers that no image and no pod needs (`in_use` as for [`remove`]), and what crashes left.
+pub fn prune(data: &Path, in_use: &[PathBuf]) -> Result<(), ImageError> {
+    Store::open(data, Access::Exclusive)?.collect(in_use)
 }
 
 pub(super) fn origin(data: &Path, reference: &Reference) -> Result<Origin, ImageError> {

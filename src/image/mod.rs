@@ -1,7 +1,7 @@
 //! Image references → root file system layers and the configuration a container inherits.
 //!
 //! ```text
-//!  ensure / inspect / load / list / remove           the doors
+//!  ensure / inspect / load / list / remove / prune   the doors
 //!    reference   what is asked for
 //!    layout, docker   documents of an OCI layout, of a docker archive
 //!      files     their files, in a directory or inside a tar: one way to open both
@@ -33,7 +33,7 @@ mod store;
 mod unpack;
 mod users;
 
-pub use ensure::{Image, ensure, inspect, list, remove};
+pub use ensure::{Image, ensure, inspect, list, prune, remove};
 pub use error::ImageError;
 pub use load::load;
 pub use overlay::mount_overlay;
