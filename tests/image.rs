@@ -1033,6 +1033,39 @@ fn wrong_digests_and_sizes_are_refused_one_by_one() {
 }
 
 #[test]
+fn a_blob_with_the_right_content_and_the_wrong_digest_is_refused() {
+    let scene = Scene::new();
+    let tar = Tar::default().file("a", "content").end();
+    let blob = gzip(&tar);
+    scene.index(&[scene.manifest(&[(&blob, &tar)], |_| {})]);
+    // The time in the gzip header changes the blob and not what it unpacks to.
+    let mut other = blob.clone();
+    other[4] ^= 1;
+    let path = scene.layout().join("blobs/sha256").join(sha256(&blob));
+    fs::write(path, other).expect("blob");
+    scene.refused("cannot verify");
+}
+
+#[test]
+fn a_link_has_no_data_whatever_its_size_says() {
+    let scene = Scene::new();
+    let mut link = Header::new_gnu();
+    link.set_entry_type(EntryType::Link);
+    link.as_old_mut().name[0] = b'l';
+    link.as_old_mut().linkname[0] = b'a';
+    link.set_size(512);
+    link.set_mode(0o644);
+    let tar = Tar::default()
+        .file("a", "x")
+        .raw(&mut link, b"")
+        .file("b", "kept")
+        .end();
+    let layer = scene.layer(&tar);
+    assert_eq!(fs::metadata(layer.join("l")).expect("l").nlink(), 2);
+    assert_eq!(fs::read_to_string(layer.join("b")).expect("b"), "kept");
+}
+
+#[test]
 fn enormous_and_endless_documents_are_refused() {
     let tar = Tar::default().file("a", "").end();
     let padding = " ".repeat(5 << 20);
@@ -1078,6 +1111,18 @@ fn a_blob_that_is_no_file_of_the_layout_is_refused() {
     scene.refused("cannot open");
     fs::remove_file(&blob).expect("removes");
     mknodat(CWD, &blob, FileType::Fifo, Mode::from_raw_mode(0o600), 0).expect("fifo");
+    scene.refused("not a regular file");
+    // No driver has this number: to open it, even to look at it, would fail differently.
+    fs::remove_file(&blob).expect("removes");
+    let mode = Mode::from_raw_mode(0o600);
+    mknodat(
+        CWD,
+        &blob,
+        FileType::CharacterDevice,
+        mode,
+        makedev(511, 77),
+    )
+    .expect("node");
     scene.refused("not a regular file");
     fs::remove_file(&blob).expect("removes");
     scene.refused("cannot open");
