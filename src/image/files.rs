@@ -3,6 +3,7 @@
 use crate::image::ImageError;
 use crate::image::entries::Entries;
 use crate::image::error::shown;
+use crate::image::layer::GZIP_MAGIC;
 use crate::image::root::{open_below, open_regular, open_root, relative};
 use crate::image::unpack::Limits;
 use rustix::fs::OFlags;
@@ -144,7 +145,7 @@ impl Read for Section {
 fn open_archive(path: &Path) -> io::Result<File> {
     let (file, size) = open_regular(open_root(Path::new("/"))?, &std::path::absolute(path)?)?;
     let mut magic = [0; 2];
-    if file.read_at(&mut magic, 0)? < 2 || magic != crate::image::layer::GZIP_MAGIC {
+    if file.read_at(&mut magic, 0)? < 2 || magic != GZIP_MAGIC {
         return Ok(file);
     }
     let most = Limits::LAYER.stream_bytes(size);
