@@ -1172,6 +1172,16 @@ fn the_platform_and_the_tag_choose_the_image() {
         let message = chain(&get(bad).expect_err("ambiguous"));
         assert!(message.contains("`v1`, `v2`"), "{message}");
     }
+    // Only images for this machine are loaded, under whole names.
+    scene.index(&[
+        named("foreign", "host/app:1", Some(("linux", "s390x"))),
+        named("mine", "host/app:1", Some(("linux", here))),
+        named("two", "host/app:2", None),
+    ]);
+    let names = load(&scene.data(), &scene.reference(), None).expect("loads");
+    assert_eq!(names, ["host/app:1", "host/app:2"]);
+    let image = ensure(&scene.data(), "host/app:1", POLICY).expect("loaded");
+    assert!(image.layers[0].join("mine").exists());
     // The layout changes under an image that is known.
     scene.index(&[named("two", "v1", None)]);
     assert!(has(":v1", "two"));

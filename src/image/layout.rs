@@ -66,6 +66,11 @@ impl Descriptor {
             .or_else(|| self.annotation(REF_NAME))
     }
 
+    /// Whether this machine can run it, as far as it says.
+    pub fn fits(&self) -> bool {
+        self.rank().is_some()
+    }
+
     fn file(&self) -> String {
         format!("blobs/sha256/{}", self.digest.hex())
     }
@@ -101,7 +106,7 @@ fn architecture() -> &'static str {
     }
 }
 
-/// The images of a layout that this machine can run.
+/// What the index of a layout names, for any platform.
 pub(super) fn descriptors(files: &Files) -> Result<Vec<Descriptor>, ImageError> {
     let file = "oci-layout";
     let layout: LayoutVersion = parse(file, &files.bytes(file)?)?;
