@@ -45,11 +45,21 @@ pub struct Framer {
 impl Framer {
     /// A framer at the start of a line.
     pub fn new(stream: Stream) -> Framer {
+        Framer::resume(stream, Vec::new())
+    }
+
+    /// One that goes on where another ended that had `held`.
+    pub fn resume(stream: Stream, held: Vec<u8>) -> Framer {
         Framer {
             stream,
-            held: Vec::new(),
+            held,
             inside_line: false,
         }
+    }
+
+    /// What is read and not in a record yet.
+    pub fn held(&self) -> &[u8] {
+        &self.held
     }
 
     /// Whether the last record belongs to a line that goes on: not the place to change files.
