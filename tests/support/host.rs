@@ -100,9 +100,10 @@ impl Host {
         self.path("logs")
     }
 
-    /// A podshim command for this host.
+    /// A podshim command for this host: the program of this build, or the one that `PODSHIM_TEST_BIN` names.
     pub fn command<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_podshim"));
+        let program = std::env::var_os("PODSHIM_TEST_BIN");
+        let mut command = Command::new(program.unwrap_or(env!("CARGO_BIN_EXE_podshim").into()));
         command
             .env("PODSHIM_ROOT", self.path("data"))
             .env("PODSHIM_STATE", self.path("state"))
