@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -252,6 +253,12 @@ fn mount_root(
     sys::create_dirs(&data, 0o700)?;
     for dir in [&upper, &work, rootfs] {
         sys::create_dirs(dir, 0o755)?;
+    }
+    // The root directory of the overlay is that of its upper layer.
+    if let Some(top) = image.layers.last() {
+        let top = top.metadata()?;
+        std::os::unix::fs::chown(&upper, Some(top.uid()), Some(top.gid()))?;
+        std::fs::set_permissions(&upper, top.permissions())?;
     }
     image::mount_overlay(&image.layers, &upper, &work, rootfs)
 }
