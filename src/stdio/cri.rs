@@ -124,7 +124,7 @@ impl Framer {
 }
 
 /// Length of the first line with its newline, if it ends in `bytes`. `skip_until` is the standard library's way to memchr.
-pub(super) fn line_length(bytes: &[u8]) -> Option<usize> {
+fn line_length(bytes: &[u8]) -> Option<usize> {
     let mut rest = bytes;
     let length = rest.skip_until(b'\n').unwrap_or(0);
     (length > 0 && bytes[length - 1] == b'\n').then_some(length)
