@@ -1,4 +1,4 @@
-//! Paths that a manifest or a container may choose.
+//! Paths of the host that a manifest may choose.
 
 use crate::support::{Host, Pod, on_each_runtime, pod, sh, with};
 use serde_json::json;

@@ -91,7 +91,7 @@ impl Rules {
                     }
                 }
             }
-            Input::Exited { .. } | Input::Timer => {}
+            Input::Exited { .. } | Input::Rejected { .. } | Input::Timer => {}
         }
         Ok(())
     }
