@@ -171,7 +171,7 @@ cargo_tests() {
 checks() {
 	step "format" cargo fmt --check
 	step "lints" cargo clippy --locked --all-targets -- -D warnings
-	step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+	step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 	if [ "$(id -u)" = 0 ]; then
 		cargo_tests
 	else

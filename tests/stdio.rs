@@ -308,6 +308,55 @@ fn another_process_goes_on_with_the_pipes_without_losing_a_byte() {
 }
 
 #[test]
+fn a_pump_that_is_killed_is_followed_by_one_that_goes_on_with_the_line() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (path, log) = open(dir.path());
+    let StdioPipes { ours, container } = StdioPipes::new(false).expect("pipes");
+    let (mut out, mut err) = (File::from(container.stdout), File::from(container.stderr));
+    let mut log = Some(log);
+    for (n, (text, warning)) in [("one\nPass", "wa"), ("word", "rn\n"), (": ", "e")]
+        .iter()
+        .enumerate()
+    {
+        out.write_all(text.as_bytes()).expect("written");
+        err.write_all(warning.as_bytes()).expect("written");
+        let log = log.take().unwrap_or_else(|| open(dir.path()).1);
+        let seen = log.counters();
+        let all = (text.len() + warning.len()) as u64;
+        let (stdout, stderr) = (ours.stdout.try_clone(), ours.stderr.try_clone());
+        on_a_loop(async {
+            let killed = async {
+                while seen.read_bytes() < all {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::select! {
+                biased;
+                _ = pump(stdout.expect("a copy"), stderr.ok(), log, never()) => panic!("ended at {n}"),
+                () = killed => {}
+            }
+        });
+    }
+    out.write_all(b"secret\n").expect("written");
+    drop((out, err));
+    let log = open(dir.path()).1;
+    on_a_loop(pump(ours.stdout, Some(ours.stderr), log, never()));
+    let mut got = records(&path);
+    got.sort_by_key(|record| record.0 == Stream::Stderr);
+    let want = [
+        (Stream::Stdout, true, &b"one"[..]),
+        (Stream::Stdout, true, b"Password: secret"),
+        (Stream::Stderr, true, b"warn"),
+        (Stream::Stderr, false, b"e"),
+    ];
+    assert_eq!(
+        got,
+        want.map(|(stream, full, text)| (stream, full, text.to_vec()))
+    );
+    assert_eq!(files_of(&path), [path], "nothing is left beside the log");
+}
+
+#[test]
 fn a_record_torn_by_a_crash_does_not_swallow_the_next() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("0.log");
@@ -336,6 +385,7 @@ fn logs_before_the_previous_attempt_are_removed() {
         "0.log",
         "1.log",
         "1.log.20260102-150405.gz",
+        ".1.log.held",
         "2.log",
         "2.log.20260102-150405",
         "3.log",
@@ -689,4 +739,27 @@ fn streams_that_are_written_at_once_do_not_mix_within_a_record() {
         *n += 1;
     }
     assert_eq!(next, BTreeMap::from([('e', 20_000), ('o', 20_000)]));
+}
+
+#[test]
+fn a_flood_on_one_stream_does_not_hold_up_the_other() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (path, log) = open(dir.path());
+    pumped(log, |mut out, mut err| {
+        let (said, heard) = std::sync::mpsc::channel();
+        let flood = std::thread::spawn(move || {
+            let block = "x\n".repeat(32 * 1024);
+            // It ends only when the other stream got through: more than its pipe holds.
+            while heard.try_recv().is_err() {
+                out.write_all(block.as_bytes()).expect("written");
+            }
+        });
+        let line = "e".repeat(1023) + "\n";
+        err.write_all(line.repeat(3 * 1024).as_bytes())
+            .expect("written");
+        said.send(()).expect("heard");
+        flood.join().expect("ends");
+    });
+    let size = |file: &PathBuf| file.metadata().expect("there").len();
+    assert!(files_of(&path).iter().map(size).sum::<u64>() > 3 << 20);
 }

@@ -30,10 +30,9 @@ pub(super) fn delete(settings: &Settings, args: &DeleteArgs) -> Outcome {
         (None, _) => DONE,
         (Some(failed), 0) if failures.is_empty() => Err(failed),
         (Some(last), _) => {
-            failures
-                .iter()
-                .chain([&last])
-                .for_each(|failed| drop(report::print(failed, false)));
+            failures.iter().chain([&last]).for_each(|failed| {
+                report::print(failed, false);
+            });
             Ok(Code::Partly as u8)
         }
     }

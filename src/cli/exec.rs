@@ -14,7 +14,15 @@ use std::time::Duration;
 /// Pause between two looks at a command with a time limit.
 const LOOK: Duration = Duration::from_millis(10);
 
+/// Every error of our own is 125, lest it be taken for the command's.
 pub(super) fn exec(settings: &Settings, args: &ExecArgs) -> Outcome {
+    become_runtime(settings, args).map_err(|failed| Failed {
+        code: Code::Own,
+        ..failed
+    })
+}
+
+fn become_runtime(settings: &Settings, args: &ExecArgs) -> Outcome {
     let (pod, named) = pods::find_with_container(settings, &args.pod)?;
     let container = pods::container(&pod, args.container.as_deref().or(named.as_deref()))?;
     let running = pods::container_view(&pod, &container.name)

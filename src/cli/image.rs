@@ -85,9 +85,9 @@ fn remove(settings: &Settings, names: &[String]) -> Outcome {
         0 => DONE,
         n if n == names.len() && n == 1 => Err(failures.remove(0)),
         n => {
-            failures
-                .iter()
-                .for_each(|failed| drop(report::print(failed, false)));
+            failures.iter().for_each(|failed| {
+                report::print(failed, false);
+            });
             Ok(if n == names.len() {
                 failures[0].code
             } else {

@@ -1,6 +1,5 @@
 //! Finding pods by what people type: `[namespace/]name[/container]`, a UID, or the beginning of a UID.
 
-use crate::base::PodUid;
 use crate::cli::exit::{Code, Failed, cannot};
 use crate::cli::report;
 use crate::cli::settings::Settings;
@@ -181,11 +180,6 @@ impl Selector {
                 (Some(_), Rule::Absent) | (None, Rule::Exists | Rule::Is(_)) => false,
             })
     }
-}
-
-/// A UID as typed, for messages.
-pub(super) fn short(uid: &PodUid) -> &str {
-    uid.0.get(..8).unwrap_or(&uid.0)
 }
 
 #[cfg(test)]

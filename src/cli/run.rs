@@ -67,9 +67,8 @@ fn plan(
     runtime: &Runtime,
 ) -> Result<Plan, Failed> {
     let host = host::facts(settings)?;
-    if let Some(message) = bundle::forbidden_sysctl(pod, host.kernel, &args.allow_sysctl) {
-        return Err(Failed::new(Code::Failed, message).hint("allow it with --allow-sysctl"));
-    }
+    let forbidden = bundle::forbidden_sysctl(pod, host.kernel, &args.allow_sysctl);
+    let rejected = forbidden.map(|message| ("SysctlForbidden".to_owned(), message));
     let seconds = |value: Option<f64>, default: f64| {
         let value = value.unwrap_or(default);
         let ok = (0.0..=BACKOFF_SECONDS.1).contains(&value);
@@ -91,6 +90,7 @@ fn plan(
         host,
         dirs: settings.dirs.clone(),
         backoff_ms: (first, longest),
+        rejected,
         remove_at_end: args.rm && args.detach,
     })
 }

@@ -16,7 +16,7 @@ pub(super) struct Content {
     /// Digest of the configuration: the image id.
     pub id: Digest,
     pub config: ImageConfig,
-    /// When it was built, as written.
+    /// When it was built, RFC 3339 in UTC.
     pub created: Option<String>,
     /// Lowest first.
     pub layers: Vec<Layer>,
@@ -31,6 +31,9 @@ pub(super) struct Layer {
     pub blob: Option<(Digest, u64)>,
     /// Digest of the uncompressed stream.
     pub diff: Digest,
+    /// Digest of this layer on top of those below: what the store calls it, because directories that a layer only passes through take
+    /// their owner and mode from below. Source: OCI image-spec, config, layer chain id.
+    pub chain: Digest,
 }
 
 #[derive(Deserialize)]
@@ -74,6 +77,9 @@ impl Content {
         if diffs.len() > LAYERS {
             return Err(refused("an image may have at most 500 layers"));
         }
+        if diffs.is_empty() {
+            return Err(refused("an image without layers has nothing to run"));
+        }
         if diffs.len() != layers.len() {
             return Err(refused(
                 "it has not as many diff ids as the manifest has layers",
@@ -82,7 +88,10 @@ impl Content {
         let inherited = document.config.unwrap_or_default();
         Ok(Content {
             id: Digest::of(bytes),
-            created: document.created,
+            created: document
+                .created
+                .and_then(|time| time.parse::<jiff::Timestamp>().ok())
+                .map(|time| time.to_string()),
             config: ImageConfig {
                 entrypoint: inherited.entrypoint.unwrap_or_default(),
                 cmd: inherited.cmd.unwrap_or_default(),
@@ -92,11 +101,24 @@ impl Content {
                 stop_signal: inherited.stop_signal.unwrap_or_default(),
                 volumes: inherited.volumes.unwrap_or_default().into_keys().collect(),
             },
-            layers: diffs
-                .into_iter()
-                .zip(layers)
-                .map(|(diff, (file, blob))| Layer { file, blob, diff })
-                .collect(),
+            layers: chained(diffs, layers),
         })
     }
+}
+
+fn chained(diffs: Vec<Digest>, files: Vec<(String, Option<(Digest, u64)>)>) -> Vec<Layer> {
+    let mut layers: Vec<Layer> = Vec::with_capacity(diffs.len());
+    for (diff, (file, blob)) in diffs.into_iter().zip(files) {
+        let chain = match layers.last() {
+            None => diff.clone(),
+            Some(below) => Digest::of(format!("{} {diff}", below.chain).as_bytes()),
+        };
+        layers.push(Layer {
+            file,
+            blob,
+            diff,
+            chain,
+        });
+    }
+    layers
 }

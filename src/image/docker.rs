@@ -3,7 +3,9 @@
 
 use crate::image::ImageError;
 use crate::image::config::Content;
+use crate::image::error::shown;
 use crate::image::files::{Files, parse};
+use crate::image::layout::listed;
 use serde::Deserialize;
 
 /// What makes an archive a docker archive.
@@ -26,8 +28,15 @@ impl Item {
 
     /// Its configuration and layers.
     pub fn content(self, files: &Files) -> Result<Content, ImageError> {
-        let bytes = files.bytes(&self.config)?;
         let layers = self.layers.unwrap_or_default();
+        let strange = |name: &String| shown(name.as_bytes()) != *name;
+        if strange(&self.config) || layers.iter().any(strange) {
+            return Err(ImageError::Refused {
+                file: MANIFEST.to_owned(),
+                problem: "a file name is longer than 256 bytes or has control characters",
+            });
+        }
+        let bytes = files.bytes(&self.config)?;
         Content::new(
             &self.config,
             &bytes,
@@ -44,7 +53,8 @@ pub(super) fn items(files: &Files) -> Result<Vec<Item>, ImageError> {
 /// The image with this name; without a name the only one.
 pub(super) fn choose(files: &Files, name: Option<&str>) -> Result<Content, ImageError> {
     let items = items(files)?;
-    let count = items.len();
+    let known = items.iter().flat_map(Item::names).map(String::as_str);
+    let found = listed(items.len(), &known.collect());
     let mut wanted = items.into_iter().filter(|item| match name {
         Some(name) => item.names().iter().any(|n| n == name),
         None => true,
@@ -53,7 +63,7 @@ pub(super) fn choose(files: &Files, name: Option<&str>) -> Result<Content, Image
         (Some(item), None) => item.content(files),
         _ => Err(ImageError::Choose {
             wanted: name.map_or("no name".to_owned(), |name| format!("name `{name}`")),
-            found: format!("{count} images"),
+            found,
         }),
     }
 }

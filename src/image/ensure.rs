@@ -74,19 +74,24 @@ pub fn list(data: &Path) -> Result<Vec<ImageRecord>, ImageError> {
 }
 
 /// Removes an image and the layers that neither another image nor a pod needs. `in_use` are the layer directories of all pods on this
-/// machine. Errors: `Absent`; `InUse` if a pod uses every layer of it.
+/// machine, collected before the call: what a pod brings later has a record of its own. Errors: `Absent`; `InUse` if pods use every layer.
 pub fn remove(data: &Path, reference: &str, in_use: &[PathBuf]) -> Result<(), ImageError> {
     let name = reference.parse::<Reference>()?.to_string();
     let store = Store::open(data, Access::Exclusive)?;
     let Some(record) = store::find(data, &name)? else {
         return Err(ImageError::Absent(name));
     };
-    let used = |diff| in_use.contains(&store.layer_dir(diff));
-    if !record.layers.is_empty() && record.layers.iter().all(used) {
+    let used = |chain| in_use.contains(&store.layer_dir(chain));
+    if record.layers.iter().all(used) {
         return Err(ImageError::InUse(name));
     }
     store.forget(&name)?;
     store.collect(in_use)
+}
+
+/// Removes the layers that no image and no pod needs (`in_use` as for [`remove`]), and what crashes left.
+pub fn prune(data: &Path, in_use: &[PathBuf]) -> Result<(), ImageError> {
+    Store::open(data, Access::Exclusive)?.collect(in_use)
 }
 
 pub(super) fn origin(data: &Path, reference: &Reference) -> Result<Origin, ImageError> {
@@ -133,16 +138,22 @@ pub(super) fn add(
     content: &Content,
 ) -> Result<ImageRecord, ImageError> {
     let mut size_bytes = 0_u64;
+    let mut below = Vec::new();
     for layer in &content.layers {
-        size_bytes = size_bytes.saturating_add(files.open(&layer.file)?.size);
-        store.ensure_layer(&layer.diff, |dir| {
-            unpack_layer(files, layer, dir, &Limits::LAYER)
+        let size = match &layer.blob {
+            Some((_, size)) => *size,
+            None => files.open(&layer.file)?.size,
+        };
+        size_bytes = size_bytes.saturating_add(size);
+        store.ensure_layer(&layer.chain, |dir| {
+            unpack_layer(files, layer, dir, &below, &Limits::LAYER)
         })?;
+        below.insert(0, store.layer_dir(&layer.chain));
     }
     let record = ImageRecord {
         reference: name.to_owned(),
         id: content.id.to_string(),
-        layers: content.layers.iter().map(|l| l.diff.clone()).collect(),
+        layers: content.layers.iter().map(|l| l.chain.clone()).collect(),
         config: content.config.clone(),
         size_bytes,
         created: content.created.clone(),
@@ -156,7 +167,7 @@ fn image(data: &Path, record: ImageRecord) -> Image {
         layers: record
             .layers
             .iter()
-            .map(|d| store::layer_dir(data, d))
+            .map(|chain| store::layer_dir(data, chain))
             .collect(),
         id: record.id,
         reference: record.reference,

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, SeekFrom};
-use tar::{EntryType, GnuExtSparseHeader, GnuSparseHeader, Header};
+use tar::{EntryType, GnuExtSparseHeader, GnuHeader, GnuSparseHeader, Header};
 
 /// Bytes of a tar block.
 const BLOCK: u64 = 512;
@@ -244,12 +244,7 @@ impl<R: Skip> Entries<R> {
             None => (number(&old.mtime, || header.mtime())?.cast_signed(), 0),
         };
         let (size, pieces) = match header.as_gnu().filter(|_| kind == EntryType::GNUSparse) {
-            Some(gnu) => {
-                let map = self.sparse_map(&gnu.sparse, gnu.is_extended(), extensions.bytes)?;
-                let size = gnu.real_size()?;
-                check_map(&map, stored, size)?;
-                (size, map)
-            }
+            Some(gnu) => self.sparse(gnu, stored, extensions.bytes)?,
             None => (stored, vec![(0, stored)]),
         };
         let offset = self.position;
@@ -279,12 +274,13 @@ impl<R: Skip> Entries<R> {
         })
     }
 
-    fn sparse_map(
+    /// The size of a sparse file and its pieces. The map goes on after the header; `bytes` of extension headers were read before.
+    fn sparse(
         &mut self,
-        first: &[GnuSparseHeader],
-        mut extended: bool,
+        gnu: &GnuHeader,
+        stored: u64,
         mut bytes: u64,
-    ) -> io::Result<Vec<(u64, u64)>> {
+    ) -> io::Result<(u64, Vec<(u64, u64)>)> {
         let mut map = Vec::new();
         let mut add = |slots: &[GnuSparseHeader]| -> io::Result<()> {
             for slot in slots.iter().filter(|slot| !slot.is_empty()) {
@@ -292,7 +288,8 @@ impl<R: Skip> Entries<R> {
             }
             Ok(())
         };
-        add(first)?;
+        add(&gnu.sparse)?;
+        let mut extended = gnu.is_extended();
         while extended {
             bytes += BLOCK;
             if bytes > EXTENSION_BYTES {
@@ -305,7 +302,9 @@ impl<R: Skip> Entries<R> {
             add(&more.sparse)?;
             extended = more.is_extended();
         }
-        Ok(map)
+        let size = gnu.real_size()?;
+        check_map(&map, stored, size)?;
+        Ok((size, map))
     }
 }
 

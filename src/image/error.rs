@@ -4,6 +4,14 @@ use crate::image::UnpackError;
 use crate::pod::FailureReason;
 use std::io;
 
+/// Text from an image as messages show it: short, and without control characters.
+pub(super) fn shown(text: &[u8]) -> String {
+    String::from_utf8_lossy(&text[..text.len().min(256)])
+        .chars()
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect()
+}
+
 /// An image could not be brought, read or removed.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {

@@ -2,6 +2,8 @@
 
 use crate::image::ImageError;
 use crate::image::entries::Entries;
+use crate::image::error::shown;
+use crate::image::layer::GZIP_MAGIC;
 use crate::image::root::{open_below, open_regular, open_root, relative};
 use crate::image::unpack::Limits;
 use rustix::fs::OFlags;
@@ -116,7 +118,7 @@ pub(super) fn parse<T: DeserializeOwned>(file: &str, bytes: &[u8]) -> Result<T, 
 fn open_error(image: &str, file: &str, source: io::Error) -> ImageError {
     ImageError::Open {
         image: image.to_owned(),
-        file: file.to_owned(),
+        file: shown(file.as_bytes()),
         source,
     }
 }
@@ -141,9 +143,9 @@ impl Read for Section {
 
 /// A compressed archive is unpacked into an unnamed temporary file first, because its members are read out of order.
 fn open_archive(path: &Path) -> io::Result<File> {
-    let (file, size) = open_regular(open_root(Path::new("/"))?, path)?;
+    let (file, size) = open_regular(open_root(Path::new("/"))?, &std::path::absolute(path)?)?;
     let mut magic = [0; 2];
-    if file.read_at(&mut magic, 0)? < 2 || magic != crate::image::layer::GZIP_MAGIC {
+    if file.read_at(&mut magic, 0)? < 2 || magic != GZIP_MAGIC {
         return Ok(file);
     }
     let most = Limits::LAYER.stream_bytes(size);

@@ -4,6 +4,7 @@
 use crate::image::ImageError;
 use crate::image::config::Content;
 use crate::image::digest::Digest;
+use crate::image::error::shown;
 use crate::image::files::{Files, parse};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,6 +66,11 @@ impl Descriptor {
             .or_else(|| self.annotation(REF_NAME))
     }
 
+    /// Whether this machine can run it, as far as it says.
+    pub fn fits(&self) -> bool {
+        self.rank().is_some()
+    }
+
     fn file(&self) -> String {
         format!("blobs/sha256/{}", self.digest.hex())
     }
@@ -100,7 +106,7 @@ fn architecture() -> &'static str {
     }
 }
 
-/// The images of a layout that this machine can run.
+/// What the index of a layout names, for any platform.
 pub(super) fn descriptors(files: &Files) -> Result<Vec<Descriptor>, ImageError> {
     let file = "oci-layout";
     let layout: LayoutVersion = parse(file, &files.bytes(file)?)?;
@@ -140,12 +146,12 @@ pub(super) fn choose(files: &Files, tag: Option<&str>) -> Result<Content, ImageE
     }
 }
 
-/// `3 images, tagged `a`, `b``; a hostile list is cut.
-fn listed(count: usize, names: &BTreeSet<&str>) -> String {
+/// What a source has, for messages; a hostile list is cut.
+pub(super) fn listed(count: usize, names: &BTreeSet<&str>) -> String {
     let shown: Vec<String> = names
         .iter()
         .take(20)
-        .map(|name| format!("`{}`", name.chars().take(128).collect::<String>()))
+        .map(|name| format!("`{}`", shown(name.as_bytes())))
         .collect();
     match shown.is_empty() {
         true => format!("{count} images without tags"),

@@ -3,6 +3,7 @@
 use crate::image::config::Content;
 use crate::image::ensure::{Origin, add, origin};
 use crate::image::files::Files;
+use crate::image::layout::Descriptor;
 use crate::image::store::{Access, Store};
 use crate::image::{ImageError, Reference, docker, layout};
 use std::path::Path;
@@ -14,35 +15,36 @@ type Named = (Content, Vec<String>);
 /// the names that the source has for them, and gives these names in their normal form.
 pub fn load(data: &Path, source: &str, name: Option<&str>) -> Result<Vec<String>, ImageError> {
     let (files, images) = images_of(source)?;
-    let store = Store::open(data, Access::Shared)?;
-    let mut loaded = Vec::new();
-    if name.is_some() && images.len() != 1 {
-        return Err(ImageError::Choose {
-            wanted: "one name".to_owned(),
-            found: format!("{} images", images.len()),
-        });
+    let choose = |wanted: &str, found| ImageError::Choose {
+        wanted: wanted.to_owned(),
+        found,
+    };
+    if images.is_empty() || (name.is_some() && images.len() > 1) {
+        return Err(choose("one name", format!("{} images", images.len())));
     }
-    for (content, own_names) in images {
-        let names = name.map_or(own_names, |name| vec![name.to_owned()]);
+    // Every name is read before anything is changed.
+    let mut named = Vec::new();
+    for (content, own_names) in &images {
+        let names = name.map_or(own_names.clone(), |name| vec![name.to_owned()]);
         if names.is_empty() {
-            return Err(ImageError::Choose {
-                wanted: "no name".to_owned(),
-                found: format!("image `{}` without a name", content.id),
-            });
+            let found = format!("image `{}` without a name", content.id);
+            return Err(choose("no name", found));
         }
         for name in names {
-            let parsed: Reference = name.parse()?;
-            let Reference::Registry(name) = parsed else {
+            let Reference::Registry(name) = name.parse()? else {
                 return Err(ImageError::Reference {
                     reference: name,
                     problem: "a loaded image cannot have a name with a transport",
                 });
             };
-            add(&store, &name, &files, &content)?;
-            loaded.push(name);
+            named.push((name, content));
         }
     }
-    Ok(loaded)
+    let store = Store::open(data, Access::Shared)?;
+    for (name, content) in &named {
+        add(&store, name, &files, content)?;
+    }
+    Ok(named.into_iter().map(|(name, _)| name).collect())
 }
 
 /// The images of a source to load, with the names the source has for them.
@@ -93,7 +95,8 @@ fn is_whole_name(name: &str) -> bool {
 
 fn all_of_layout(files: Files) -> Result<(Files, Vec<Named>), ImageError> {
     let mut images = Vec::new();
-    for descriptor in layout::descriptors(&files)? {
+    let descriptors = layout::descriptors(&files)?;
+    for descriptor in descriptors.into_iter().filter(Descriptor::fits) {
         let name = descriptor.name().filter(|name| is_whole_name(name));
         let names = name.map(str::to_owned).into_iter().collect();
         images.push((layout::content(&files, &descriptor)?, names));

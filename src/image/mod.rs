@@ -1,13 +1,13 @@
 //! Image references → root file system layers and the configuration a container inherits.
 //!
 //! ```text
-//!  ensure / inspect / load / list / remove           the doors
+//!  ensure / inspect / load / list / remove / prune   the doors
 //!    reference   what is asked for
 //!    layout, docker   documents of an OCI layout, of a docker archive
 //!      files     their files, in a directory or inside a tar: one way to open both
 //!    layer       one blob: size, digest, compression, diff id, in one pass
 //!      entries   tar headers        unpack   entries → a directory, overlayfs whiteouts
-//!    store       layers by diff id, records by reference, locks
+//!    store       layers by chain id, records by reference, locks
 //!  overlay       layers → a mounted root          users   its passwd and group files
 //! ```
 //!
@@ -25,6 +25,7 @@ mod files;
 mod layer;
 mod layout;
 mod load;
+mod metadata;
 mod overlay;
 mod reference;
 mod root;
@@ -32,7 +33,7 @@ mod store;
 mod unpack;
 mod users;
 
-pub use ensure::{Image, ensure, inspect, list, remove};
+pub use ensure::{Image, ensure, inspect, list, prune, remove};
 pub use error::ImageError;
 pub use load::load;
 pub use overlay::mount_overlay;

@@ -23,7 +23,7 @@ pub fn mount_overlay(
     target: &Path,
 ) -> io::Result<()> {
     match mount_by_parts(layers, upper, work, target) {
-        // Before 6.8 `lowerdir+` is unknown, before 5.2 (or under a filter) the calls are.
+        // Before 6.8 `lowerdir+` is unknown, before 5.2 (or under a filter) the calls are; a path may have 255 bytes.
         Err(Errno::INVAL | Errno::NOSYS | Errno::PERM) => {
             mount_by_options(layers, upper, work, target)
         }
@@ -129,6 +129,26 @@ mod tests {
                 Ok(mount_by_parts(layers, upper, work, target)?)
             });
         }
+    }
+
+    #[test]
+    fn paths_too_long_for_one_call_mount_all_the_same() {
+        mount_and_look(3, |layers, upper, work, target| {
+            let long = layers[2].join("l".repeat(250));
+            fs::create_dir(&long)?;
+            for file in fs::read_dir(&layers[2])? {
+                let file = file?;
+                if file.file_type()?.is_file() {
+                    fs::rename(file.path(), long.join(file.file_name()))?;
+                }
+            }
+            let layers = [layers[0].clone(), layers[1].clone(), long];
+            assert_eq!(
+                mount_by_parts(&layers, upper, work, target),
+                Err(Errno::INVAL)
+            );
+            mount_overlay(&layers, upper, work, target)
+        });
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Image references: a transport and a path on this machine, or a registry reference (the place where registries will attach).
 
 use crate::image::ImageError;
+use crate::image::digest::Digest;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -164,7 +165,7 @@ fn is_tag(tag: &str) -> bool {
 }
 
 fn is_digest(digest: &str) -> bool {
-    digest.parse::<crate::image::digest::Digest>().is_ok()
+    digest.parse::<Digest>().is_ok()
 }
 
 impl fmt::Display for Reference {
@@ -188,6 +189,7 @@ impl fmt::Display for Reference {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pod::FailureReason;
 
     #[test]
     fn every_transport_is_read_and_prints_as_it_reads() {
@@ -261,11 +263,7 @@ mod tests {
             &long,
         ] {
             let error = bad.parse::<Reference>().expect_err(bad);
-            assert_eq!(
-                error.reason(),
-                crate::pod::FailureReason::InvalidImageName,
-                "{bad}"
-            );
+            assert_eq!(error.reason(), FailureReason::InvalidImageName, "{bad}");
         }
     }
 }

@@ -40,6 +40,9 @@ pub(super) fn open_root(dir: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(dir, flags, Mode::empty())?)
 }
 
+/// Attempts to resolve a path while other processes rename and mount. Source: openat2(2), EAGAIN.
+const OPEN_ATTEMPTS: u32 = 128;
+
 /// Opens a path as if `root` were `/`: absolute symlinks and `..` stay below it, magic links are refused.
 pub(super) fn open_below(root: impl AsFd, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
     let path = if path.as_os_str().is_empty() {
@@ -48,7 +51,15 @@ pub(super) fn open_below(root: impl AsFd, path: &Path, flags: OFlags) -> Result<
         path
     };
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        match openat2(&root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+            // Something on the machine was renamed or mounted while the kernel resolved a `..`.
+            Err(Errno::AGAIN) if attempt < OPEN_ATTEMPTS => {}
+            opened => return opened,
+        }
+    }
 }
 
 /// Opens a regular file below `root` for reading and gives its size in bytes. Never blocks on a FIFO, never touches a device.

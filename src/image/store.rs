@@ -1,11 +1,11 @@
-//! The image store below the data directory: layers by diff id, records by reference.
+//! The image store below the data directory: layers by chain id, records by reference.
 //!
 //! ```text
 //!  images/<sha256 of reference>.json   one record each, written whole and renamed
 //!  images.lock                         shared by whoever adds, exclusive for whoever removes
-//!  layers/<diff id>/                   unpacked, complete: the name appears by rename
-//!  layers/<diff id>.tmp/               being unpacked, or left by a crash
-//!  layers/<diff id>.lock               held while unpacking
+//!  layers/<chain id>/                   unpacked, complete: the name appears by rename
+//!  layers/<chain id>.tmp/               being unpacked, or left by a crash
+//!  layers/<chain id>.lock               held while unpacking
 //! ```
 //!
 //! A crash at any point leaves only `.tmp` trees and lock files, which the next unpacking of that layer or the next removal cleans.
@@ -29,13 +29,13 @@ pub struct ImageRecord {
     pub reference: String,
     /// Image id: the digest of its configuration.
     pub id: String,
-    /// Diff ids, lowest first.
+    /// Chain ids, lowest first.
     pub layers: Vec<Digest>,
     /// What containers inherit.
     pub config: ImageConfig,
     /// Bytes of its layers as they were stored at the source.
     pub size_bytes: u64,
-    /// When it was built, RFC 3339, as the image says.
+    /// When it was built, RFC 3339 in UTC, as the image says.
     pub created: Option<String>,
 }
 
@@ -84,17 +84,17 @@ impl Store {
     }
 
     /// Where an unpacked layer is.
-    pub fn layer_dir(&self, diff: &Digest) -> PathBuf {
-        layer_dir(&self.data, diff)
+    pub fn layer_dir(&self, chain: &Digest) -> PathBuf {
+        layer_dir(&self.data, chain)
     }
 
     /// Makes sure that a layer is there. `unpack` fills an empty directory; of several processes one does it, and the others wait.
     pub fn ensure_layer(
         &self,
-        diff: &Digest,
+        chain: &Digest,
         unpack: impl FnOnce(&Path) -> Result<(), ImageError>,
     ) -> Result<(), ImageError> {
-        let done = self.layer_dir(diff);
+        let done = self.layer_dir(chain);
         if done.is_dir() {
             return Ok(());
         }
@@ -147,7 +147,7 @@ impl Store {
         let records = records(&self.data)?;
         let mut keep: BTreeSet<PathBuf> = in_use.iter().cloned().collect();
         let needed = records.iter().flat_map(|record| &record.layers);
-        keep.extend(needed.map(|diff| self.layer_dir(diff)));
+        keep.extend(needed.map(|chain| self.layer_dir(chain)));
         let names = records
             .iter()
             .map(|r| record_path(&self.data, &r.reference));
@@ -181,8 +181,8 @@ impl Store {
 }
 
 /// Where a layer is or would be.
-pub(super) fn layer_dir(data: &Path, diff: &Digest) -> PathBuf {
-    data.join("layers").join(diff.hex())
+pub(super) fn layer_dir(data: &Path, chain: &Digest) -> PathBuf {
+    data.join("layers").join(chain.hex())
 }
 
 /// The record of a reference, if there is one. A record cut short by a power failure counts as none.

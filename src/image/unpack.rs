@@ -4,14 +4,15 @@
 //! by name, and never followed. Source: OCI image-spec, layer; kernel `overlayfs.rst`.
 
 use crate::image::entries::{Entries, Entry, Streamed};
+use crate::image::error::shown;
+use crate::image::metadata::{copy_metadata, owner, set_metadata, times};
 use crate::image::root::{PATH_BYTES, open_below, open_root, relative, remove_tree};
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags,
-    chmodat, chownat, fchmod, fchown, fsetxattr, ftruncate, futimens, linkat, makedev, mkdirat,
-    mknodat, openat, statat, symlinkat, unlinkat, utimensat,
+    AtFlags, FileType, Mode, OFlags, Stat, XattrFlags, chmodat, chownat, fchmod, fsetxattr,
+    ftruncate, futimens, linkat, makedev, mkdirat, mknodat, openat, statat, symlinkat, unlinkat,
+    utimensat,
 };
 use rustix::io::Errno;
-use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
@@ -84,19 +85,19 @@ pub enum UnpackError {
     },
 }
 
-/// Unpacks a tar stream below `dir` to the end of the stream, and gives the stream back.
-pub(super) fn unpack<R: Read>(stream: R, dir: &Path, limits: &Limits) -> Result<R, UnpackError> {
-    let root = open_root(dir).map_err(|source| UnpackError::Create {
+/// Unpacks a tar stream below `dir` to the end of the stream, and gives the stream back. `below` are the directories of the layers
+/// underneath, highest first.
+pub(super) fn unpack<R: Read>(
+    stream: R,
+    dir: &Path,
+    below: &[PathBuf],
+    limits: &Limits,
+) -> Result<R, UnpackError> {
+    let here = |source| UnpackError::Create {
         path: dir.display().to_string(),
         source,
-    })?;
-    let mut layer = Layer {
-        root,
-        parent: None,
-        directories: Vec::new(),
-        directory_name_bytes: 0,
-        bytes: 0,
     };
+    let mut layer = Layer::new(dir, below).map_err(here)?;
     let mut entries = Entries::new(Streamed(stream));
     let mut count = 0;
     while let Some(entry) = entries.next().map_err(UnpackError::Stream)? {
@@ -108,7 +109,7 @@ pub(super) fn unpack<R: Read>(stream: R, dir: &Path, limits: &Limits) -> Result<
         };
         if let Some(problem) = problem {
             return Err(UnpackError::Refused {
-                path: lossy(&entry.path),
+                path: shown(&entry.path),
                 problem,
             });
         }
@@ -116,27 +117,20 @@ pub(super) fn unpack<R: Read>(stream: R, dir: &Path, limits: &Limits) -> Result<
             .place(&entry, &mut entries)
             .map_err(|failure| match failure {
                 Failure::Refused(problem) => UnpackError::Refused {
-                    path: lossy(&entry.path),
+                    path: shown(&entry.path),
                     problem,
                 },
                 Failure::Io(source) => UnpackError::Create {
-                    path: lossy(&entry.path),
+                    path: shown(&entry.path),
                     source,
                 },
             })?;
     }
     layer
         .set_directory_times()
-        .map_err(|source| UnpackError::Create {
-            path: dir.display().to_string(),
-            source: source.into(),
-        })?;
+        .map_err(|errno| here(errno.into()))?;
     let Streamed(stream) = entries.finish().map_err(UnpackError::Stream)?;
     Ok(stream)
-}
-
-fn lossy(path: &[u8]) -> String {
-    String::from_utf8_lossy(&path[..path.len().min(256)]).into_owned()
 }
 
 enum Failure {
@@ -158,6 +152,8 @@ impl From<Errno> for Failure {
 
 struct Layer {
     root: OwnedFd,
+    /// The layers underneath, highest first.
+    below: Vec<OwnedFd>,
     /// The directory of the previous member: members come grouped.
     parent: Option<(PathBuf, OwnedFd)>,
     /// Directories and their times, set last because creating what is in them changes them.
@@ -167,6 +163,39 @@ struct Layer {
 }
 
 impl Layer {
+    fn new(dir: &Path, below: &[PathBuf]) -> io::Result<Layer> {
+        let below: io::Result<_> = below.iter().map(|dir| open_root(dir)).collect();
+        let mut layer = Layer {
+            root: open_root(dir)?,
+            below: below?,
+            parent: None,
+            directories: Vec::new(),
+            directory_name_bytes: 0,
+            bytes: 0,
+        };
+        layer.inherit(Path::new(""))?;
+        Ok(layer)
+    }
+
+    /// Gives a directory that the layer has no member for what it has underneath, as a copy-up would: writers leave out the directories
+    /// that they did not change.
+    fn inherit(&mut self, path: &Path) -> Result<(), Errno> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+        for lower in &self.below {
+            match open_below(lower, path, flags) {
+                Err(Errno::NOENT) => {}
+                // Whited out, or something else there.
+                Err(Errno::NOTDIR | Errno::LOOP) => return Ok(()),
+                opened => {
+                    let mtime = copy_metadata(&opened?, &open_below(&self.root, path, flags)?)?;
+                    self.directories.push((path.to_owned(), mtime));
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Counts a member against the limits before anything is written.
     fn admit(&mut self, entry: &Entry, limits: &Limits) -> Result<(), &'static str> {
         self.bytes = self.bytes.saturating_add(entry.size);
@@ -226,8 +255,11 @@ impl Layer {
         let mut prefix = PathBuf::new();
         let mut parent = open_below(&self.root, &prefix, flags)?;
         for component in path {
-            make_directory(&parent, component, false)?;
+            let made = make_directory(&parent, component, false)?;
             prefix.push(component);
+            if made {
+                self.inherit(&prefix)?;
+            }
             parent = open_below(&self.root, &prefix, flags)?;
         }
         Ok(parent)
@@ -367,8 +399,8 @@ fn open_directory(parent: &OwnedFd, name: &OsStr) -> Result<OwnedFd, Errno> {
 
 /// Makes sure that a directory has this name. A whiteout in its place makes it opaque: the two together mean "not what lower layers
 /// have". Anything else in its place is replaced for a member (`replace`), and left for the directories above one: a symlink there is
-/// followed, below the root.
-fn make_directory(parent: &OwnedFd, name: &OsStr, replace: bool) -> Result<(), Failure> {
+/// followed, below the root. Gives whether it is new and may have something underneath.
+fn make_directory(parent: &OwnedFd, name: &OsStr, replace: bool) -> Result<bool, Failure> {
     let make = || mkdirat(parent, name, Mode::from_raw_mode(0o755));
     let mut opaque = false;
     match make() {
@@ -377,7 +409,7 @@ fn make_directory(parent: &OwnedFd, name: &OsStr, replace: bool) -> Result<(), F
             let kind = FileType::from_raw_mode(stat.st_mode);
             opaque = kind == FileType::CharacterDevice && stat.st_rdev == makedev(0, 0);
             if kind.is_dir() || !(replace || opaque) {
-                return Ok(());
+                return Ok(false);
             }
             unlinkat(parent, name, AtFlags::empty())?;
             make()?;
@@ -389,7 +421,7 @@ fn make_directory(parent: &OwnedFd, name: &OsStr, replace: bool) -> Result<(), F
     if opaque {
         set_opaque(&directory)?;
     }
-    Ok(())
+    Ok(!opaque)
 }
 
 /// Creates what cannot be created while something has its name: that is removed first, whatever it is.
@@ -413,49 +445,4 @@ fn make_node(entry: &Entry, parent: &OwnedFd, name: &OsStr, kind: FileType) -> R
         mknodat(parent, name, kind, Mode::empty(), device)
     })?;
     Ok(())
-}
-
-fn owner(entry: &Entry) -> (Option<Uid>, Option<Gid>) {
-    (
-        Some(Uid::from_raw(entry.uid)),
-        Some(Gid::from_raw(entry.gid)),
-    )
-}
-
-/// The owner first: chown takes setuid and capabilities away.
-fn set_metadata(file: &OwnedFd, entry: &Entry) -> Result<(), Failure> {
-    let (uid, gid) = owner(entry);
-    fchown(file, uid, gid)?;
-    fchmod(file, Mode::from_raw_mode(entry.mode))?;
-    set_xattrs(file, &entry.xattrs)
-}
-
-/// Sets the attributes that belong to an image. `trusted.*` and `user.overlay.*` would steer overlayfs, labels are the host's: dropped.
-fn set_xattrs(file: &OwnedFd, xattrs: &BTreeMap<Vec<u8>, Vec<u8>>) -> Result<(), Failure> {
-    let ours = |name: &[u8]| {
-        name == b"security.capability"
-            || name.starts_with(b"system.posix_acl_")
-            || (name.starts_with(b"user.") && !name.starts_with(b"user.overlay."))
-    };
-    for (name, value) in xattrs.iter().filter(|(name, _)| ours(name)) {
-        match fsetxattr(file, name.as_slice(), value, XattrFlags::empty()) {
-            // The file system has none of this kind; layers are used without.
-            Err(Errno::OPNOTSUPP) => {}
-            done => done?,
-        }
-    }
-    Ok(())
-}
-
-fn times((seconds, nanoseconds): (i64, u32)) -> Timestamps {
-    Timestamps {
-        last_access: Timespec {
-            tv_sec: 0,
-            tv_nsec: UTIME_OMIT,
-        },
-        last_modification: Timespec {
-            tv_sec: seconds,
-            tv_nsec: nanoseconds.into(),
-        },
-    }
 }

@@ -44,6 +44,13 @@ pub enum Input {
     /// A new supervisor has looked at the world: one entry per instance the machine believes to exist. Operations that were
     /// in flight are lost.
     Recovered(Vec<(InstanceId, Observed)>),
+    /// The pod may not run on this machine: said in place of the first timer, before anything of it exists.
+    Rejected {
+        /// `status.reason`.
+        reason: String,
+        /// `status.message`.
+        message: String,
+    },
     /// The deadline of `next_deadline` has come.
     Timer,
 }

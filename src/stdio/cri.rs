@@ -45,11 +45,21 @@ pub struct Framer {
 impl Framer {
     /// A framer at the start of a line.
     pub fn new(stream: Stream) -> Framer {
+        Framer::resume(stream, Vec::new())
+    }
+
+    /// One that goes on where another ended that had `held`.
+    pub fn resume(stream: Stream, held: Vec<u8>) -> Framer {
         Framer {
             stream,
-            held: Vec::new(),
+            held,
             inside_line: false,
         }
+    }
+
+    /// What is read and not in a record yet.
+    pub fn held(&self) -> &[u8] {
+        &self.held
     }
 
     /// Whether the last record belongs to a line that goes on: not the place to change files.
@@ -114,7 +124,7 @@ impl Framer {
 }
 
 /// Length of the first line with its newline, if it ends in `bytes`. `skip_until` is the standard library's way to memchr.
-pub(super) fn line_length(bytes: &[u8]) -> Option<usize> {
+fn line_length(bytes: &[u8]) -> Option<usize> {
     let mut rest = bytes;
     let length = rest.skip_until(b'\n').unwrap_or(0);
     (length > 0 && bytes[length - 1] == b'\n').then_some(length)

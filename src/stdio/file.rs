@@ -4,6 +4,7 @@
 //! the next batch is tried again. Nothing here blocks on, retries for or fails because of a full disk.
 
 use crate::manifest::Pod;
+use crate::stdio::held::HeldFile;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
@@ -89,11 +90,11 @@ pub fn prune_attempts(container_dir: &Path, current: u32) -> io::Result<()> {
     for entry in container_dir.read_dir()? {
         let entry = entry?;
         let name = entry.file_name();
-        let attempt = name
+        let number = name
             .to_str()
             .and_then(|n| n.split_once(".log"))
             .map(|n| n.0);
-        let attempt = attempt.and_then(|n| n.parse::<u32>().ok());
+        let attempt = number.and_then(|n| n.trim_start_matches('.').parse::<u32>().ok());
         if attempt.is_some_and(|n| n.saturating_add(1) < current) {
             ignore_absent(std::fs::remove_file(entry.path()))?;
         }
@@ -110,6 +111,7 @@ pub struct LogFile {
     limits: LogLimits,
     /// The last record ends a line, of both streams.
     at_line_end: bool,
+    held: HeldFile,
     counters: Arc<LogCounters>,
 }
 
@@ -130,12 +132,14 @@ impl LogFile {
                 size += file.write(b"\n")? as u64;
             }
         }
+        let held = HeldFile::of(&path);
         Ok(LogFile {
             path,
             file,
             size,
             limits,
             at_line_end: true,
+            held,
             counters: Arc::default(),
         })
     }
@@ -143,6 +147,21 @@ impl LogFile {
     /// What becomes of the output, also while it is pumped.
     pub fn counters(&self) -> Arc<LogCounters> {
         Arc::clone(&self.counters)
+    }
+
+    /// What a pump of this log that died had read of stdout and stderr and not logged.
+    pub(super) fn load_held(&mut self) -> [Vec<u8>; 2] {
+        self.held.load(self.size)
+    }
+
+    /// Remembers what is read of stdout and stderr and not logged.
+    pub(super) fn save_held(&mut self, out: &[u8], err: &[u8]) {
+        self.held.save(self.size, out, err);
+    }
+
+    /// Forgets it: all is logged.
+    pub(super) fn remove_held(&mut self) {
+        self.held.remove();
     }
 
     /// Appends a batch of whole records; `at_line_end` says whether its last record of each stream ends a line. Loss is counted.

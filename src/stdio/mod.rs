@@ -11,6 +11,7 @@
 mod cri;
 mod file;
 mod follow;
+mod held;
 mod pipe;
 mod pump;
 mod read;

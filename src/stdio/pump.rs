@@ -1,7 +1,8 @@
 //! Moves a container's output from its pipes into its log file, as long as the container lives.
 //!
 //! One timestamp per read, one write per batch. Buffers grow with the flow (up to [`READ_BYTES_MAX`]) and are given back when
-//! it pauses, so that an idle pod costs next to nothing.
+//! it pauses, so that an idle pod costs next to nothing. The beginning of a line that has not ended is kept beside the log: a pump that is
+//! killed is followed by one that goes on with the line.
 
 use crate::stdio::cri::{Framer, Stream, timestamp};
 use crate::stdio::file::LogFile;
@@ -48,15 +49,17 @@ pub async fn pump(
     stop: impl Future<Output = Stop>,
 ) -> PumpReport {
     let counters = log.counters();
-    let mut out = Output::open(stdout, Stream::Stdout);
-    let mut err = stderr.and_then(|fd| Output::open(fd, Stream::Stderr));
+    let [held_out, held_err] = log.load_held();
     let mut batch = Vec::new();
+    let mut out = Output::open(stdout, Framer::resume(Stream::Stdout, held_out));
+    let mut err = stderr.and_then(|fd| Output::open(fd, Framer::resume(Stream::Stderr, held_err)));
     let mut stop = pin!(stop);
     let mut ended = false;
+    let mut err_first = false;
     let mut deadline = pin!(tokio::time::sleep(DRAIN_TIME));
     let mut cut = false;
     while out.is_some() || err.is_some() {
-        // Biased: the order to stop and its deadline before the flow, which may never pause.
+        // Biased: the order to stop and its deadline before the flow, which may never pause; then the output that waited.
         let chosen = tokio::select! {
             biased;
             why = &mut stop, if !ended => match why {
@@ -71,9 +74,11 @@ pub async fn pump(
                 cut = true;
                 break;
             }
+            () = readable(&err), if err_first => &mut err,
             () = readable(&out) => &mut out,
             () = readable(&err) => &mut err,
         };
+        err_first = !err_first;
         let more = chosen.as_mut().is_some_and(|output| {
             let n = output.read_into(&mut batch);
             counters.add_read(n.unwrap_or(0));
@@ -86,6 +91,7 @@ pub async fn pump(
         if !batch.is_empty() {
             log.append(&batch, at_line_end);
         }
+        log.save_held(held(&out), held(&err));
         batch.clear();
         batch.shrink_to(if is_idle(&out) && is_idle(&err) {
             READ_BYTES_MIN
@@ -100,6 +106,7 @@ pub async fn pump(
     if !batch.is_empty() {
         log.append(&batch, true);
     }
+    log.remove_held();
     PumpReport {
         bytes: counters.read_bytes(),
         lost_bytes: counters.lost_bytes(),
@@ -113,6 +120,10 @@ fn finish(output: Option<Output>, batch: &mut Vec<u8>) {
             .framer
             .finish(&timestamp(jiff::Timestamp::now()), batch);
     }
+}
+
+fn held(output: &Option<Output>) -> &[u8] {
+    output.as_ref().map_or(&[], |output| output.framer.held())
 }
 
 fn inside_line(output: &Option<Output>) -> bool {
@@ -144,12 +155,12 @@ struct Output {
 
 impl Output {
     /// `None` if it cannot be waited for, which pipes and terminals can.
-    fn open(fd: OwnedFd, stream: Stream) -> Option<Output> {
+    fn open(fd: OwnedFd, framer: Framer) -> Option<Output> {
         rustix::io::ioctl_fionbio(&fd, true).ok()?;
         Some(Output {
             // Unchecked, as a terminal is no pipe; readiness and read(2) are the same for both.
             pipe: Receiver::from_owned_fd_unchecked(fd).ok()?,
-            framer: Framer::new(stream),
+            framer,
             buffer: Vec::new(),
             next_read_bytes: READ_BYTES_MIN,
         })

@@ -5,9 +5,9 @@ use crate::bundle::{self, PodPaths};
 use crate::manifest::Container;
 use crate::pod::{Failure, FailureReason};
 use crate::runtime::{Driver, Layout, PodCgroup, PodCgroupValues, RuntimeError};
-use crate::store::{PodDir, write_json};
+use crate::store::PodDir;
 use crate::supervisor::link;
-use crate::supervisor::{Hands, Plan, Snapshot, SupervisorError};
+use crate::supervisor::{Hands, Plan, SupervisorError};
 use std::error::Error;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -57,10 +57,6 @@ impl Context {
     /// Lets the keeper close what it held.
     pub fn release(&self, instance: &InstanceId) {
         let _ = link::send(self.keeper.as_fd(), b'D', &instance.0, &[]);
-    }
-
-    pub fn write_snapshot(&self, snapshot: &Snapshot) -> std::io::Result<()> {
-        write_json(&self.dir.file("snapshot.json"), snapshot)
     }
 
     /// The small files of the pod and its volumes.

@@ -41,7 +41,7 @@ impl World {
                 Action::TearDownNetwork { op, .. } => self.run(op, async { Ok(Change::Nothing) }),
                 Action::Delete { op, instance } => self.delete(op, instance),
                 Action::Signal { instance, signal } => self.signal(&instance, signal),
-                Action::Kill { instance } => self.kill(instance),
+                Action::Kill { instance } => self.kill(&instance),
                 Action::CleanUp { op } => self.clean_up(op),
                 Action::Reply { id, result } => self.reply(id, result),
                 Action::Announce(event) => self.announce(&event),
@@ -115,9 +115,8 @@ impl World {
 
     fn delete(&mut self, op: OpId, instance: InstanceId) {
         let context = Arc::clone(&self.context);
-        let alive = self.is_alive(&instance);
         self.run(op, async move {
-            instance::delete(&context, &instance, alive).await?;
+            instance::delete(&context, &instance).await?;
             Ok(Change::Deleted(instance))
         });
     }
@@ -129,15 +128,6 @@ impl World {
         });
     }
 
-    /// Whether the init of an instance is known to have ended.
-    fn is_alive(&self, instance: &InstanceId) -> bool {
-        match self.live.get(instance).and_then(|live| live.pidfd.as_ref()) {
-            Some(pidfd) => sys::pidfd_is_alive(pidfd.as_fd()),
-            // Nothing is known of it, as after a create that was given up.
-            None => !self.hands.processes.contains_key(instance),
-        }
-    }
-
     fn signal(&mut self, instance: &InstanceId, signal: Signal) {
         if let Some(pidfd) = self.live.get(instance).and_then(|live| live.pidfd.as_ref()) {
             // A process that has ended needs no signal: its exit is on the way.
@@ -145,9 +135,9 @@ impl World {
         }
     }
 
-    /// SIGKILL, and with a shared PID namespace also to what the init leaves behind once it has ended.
-    fn kill(&mut self, instance: InstanceId) {
-        self.signal(&instance, Signal::KILL);
+    /// SIGKILL to the init. What it leaves behind with a shared PID namespace is killed when its end is told.
+    fn kill(&mut self, instance: &InstanceId) {
+        self.signal(instance, Signal::KILL);
     }
 
     fn reply(&mut self, id: RequestId, result: Result<(), Refusal>) {

@@ -10,7 +10,7 @@ use crate::manifest::{Container, Profile};
 use crate::pod::{Failure, FailureReason, InstanceKind};
 use crate::runtime::{CreateCall, InitIo};
 use crate::stdio::{self, ConsoleSocket, LogFile, LogLimits, StdioPipes};
-use crate::supervisor::context::{Context, failure, runtime_failure};
+use crate::supervisor::context::{Context, failure, other, runtime_failure};
 use crate::supervisor::{Hands, Process, sandbox};
 use crate::sys;
 use nix::mount::{MsFlags, mount};
@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -253,6 +254,12 @@ fn mount_root(
     for dir in [&upper, &work, rootfs] {
         sys::create_dirs(dir, 0o755)?;
     }
+    // The root directory of the overlay is that of its upper layer.
+    if let Some(top) = image.layers.last() {
+        let top = top.metadata()?;
+        std::os::unix::fs::chown(&upper, Some(top.uid()), Some(top.gid()))?;
+        std::fs::set_permissions(&upper, top.permissions())?;
+    }
     image::mount_overlay(&image.layers, &upper, &work, rootfs)
 }
 
@@ -369,44 +376,34 @@ impl Stdio {
     }
 }
 
-/// Removes whatever is left of an instance: processes, what the runtime keeps, cgroup, root file system, bundle, data.
-pub(super) async fn delete(
-    context: &Context,
-    instance: &InstanceId,
-    alive: bool,
-) -> Result<(), Failure> {
-    let other = |e: &dyn std::error::Error| failure(FailureReason::Other, "", e);
+/// Removes whatever is left of an instance: processes, what the runtime keeps, cgroup, root file system, bundle, data. Nothing
+/// there is no error. What the runtime cannot delete by itself, by force, is dropped without it.
+pub(super) async fn delete(context: &Context, instance: &InstanceId) -> Result<(), Failure> {
+    let failed = |e: &dyn std::error::Error| other("", e);
     let log = context.runtime_log(instance);
     context
         .cgroup
         .kill_all(instance)
         .await
-        .map_err(|e| other(&e))?;
-    // Forcing a dead one would only make the runtime look for a process for a tenth of a second.
-    if let Err(error) = context.driver.delete(instance, &log, alive).await {
-        if !alive {
-            context
-                .driver
-                .delete(instance, &log, true)
-                .await
-                .or_else(|_| context.driver.forget(instance))
-                .map_err(|e| other(&e))?;
-        } else {
-            context.driver.forget(instance).map_err(|_| other(&error))?;
-        }
+        .map_err(|e| failed(&e))?;
+    // Killed first, so that force is the exception: it makes runc look for a process for a tenth of a second.
+    if context.driver.delete(instance, &log, false).await.is_err()
+        && context.driver.delete(instance, &log, true).await.is_err()
+    {
+        context.driver.forget(instance).map_err(|e| failed(&e))?;
     }
     context
         .cgroup
         .remove_container(instance)
         .await
-        .map_err(|e| other(&e))?;
+        .map_err(|e| failed(&e))?;
     let bundle = context.dir.bundle(instance);
     let remove = || {
         sandbox::unmount(&bundle.join("rootfs"))?;
         sandbox::remove_tree(&bundle)?;
         sandbox::remove_tree(&context.dir.instance_data(instance))
     };
-    remove().map_err(|e| other(&e))?;
+    remove().map_err(|e| failed(&e))?;
     context.release(instance);
     Ok(())
 }

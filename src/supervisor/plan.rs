@@ -24,6 +24,8 @@ pub struct Plan {
     pub dirs: Dirs,
     /// First and longest crash back-off in milliseconds.
     pub backoff_ms: (u64, u64),
+    /// Why the pod may not run here: `status.reason` and `status.message`.
+    pub rejected: Option<(String, String)>,
     /// The pod goes with its end (`run --rm`).
     pub remove_at_end: bool,
 }

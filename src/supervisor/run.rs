@@ -92,10 +92,10 @@ where
         ),
     };
     let mut world = World::new(context, hands)?;
-    let first = if is_new {
-        Input::Timer
-    } else {
-        Input::Recovered(world.look(&machine, held))
+    let first = match (is_new, world.context.plan.rejected.clone()) {
+        (true, Some((reason, message))) => Input::Rejected { reason, message },
+        (true, None) => Input::Timer,
+        (false, _) => Input::Recovered(world.look(&machine, held)),
     };
     let (handle, asked, shown) = handle(machine.view());
     let served = tokio::spawn(serve(listener, handle));

@@ -10,9 +10,6 @@ use std::io;
 /// Version of the snapshot's form. A supervisor reads its own only.
 pub const FORMAT: u32 = 1;
 
-/// Largest plan or snapshot that is read, in bytes: a manifest of 1 MiB with its ConfigMaps, many times over.
-const MAX_BYTES: u64 = 64 * 1024 * 1024;
-
 /// What is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Snapshot {

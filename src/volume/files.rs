@@ -1,4 +1,4 @@
-//! `configMap`, `secret`, `downwardAPI`, `projected`: which files a volume has. Pure; [`crate::volume::atomic`] writes them.
+//! `configMap`, `secret`, `downwardAPI`, `projected`: which files a volume has. Pure; `atomic` writes them.
 
 use crate::manifest::downward::{self, Facts};
 use crate::manifest::{

@@ -36,8 +36,10 @@ pub(super) fn prepare(path: &Path, kind: HostPathType) -> Result<PathBuf, Error>
     path.canonicalize().map_err(Error::system("resolve", path))
 }
 
+type Check = fn(&Metadata) -> bool;
+
 /// What must hold of an existing path and how it is called.
-fn check(kind: HostPathType) -> Option<(fn(&Metadata) -> bool, &'static str)> {
+fn check(kind: HostPathType) -> Option<(Check, &'static str)> {
     use HostPathType as T;
     match kind {
         T::Unset => None,

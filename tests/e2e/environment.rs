@@ -37,7 +37,7 @@ fn c05_later_sources_of_a_variable_win_and_each_name_appears_once() {
             config_map("one", json!({"K": "a"})),
             config_map("two", json!({"K": "b"})),
             config_map("three", json!({"X": "x", "Y": "y"})),
-            pod(json!({"containers": [with(sh("c", "tr '\\0' '\\n' </proc/1/environ"), json!({
+            pod(json!({"containers": [with(sh("c", "cat /proc/1/environ | tr '\\0' '\\n'"), json!({
                 "image": image,
                 "envFrom": [{"configMapRef": {"name": "one"}}, {"configMapRef": {"name": "two"}},
                             {"prefix": "P_", "configMapRef": {"name": "three"}}],

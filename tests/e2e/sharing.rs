@@ -45,7 +45,8 @@ fn nginx_and_busybox_share_network_processes_and_a_volume() {
                 .contains("GET / ")
         );
 
-        let look = "readlink /proc/self/ns/net /proc/self/ns/ipc /proc/self/ns/uts /proc/self/ns/pid; pidof sleep";
+        let look =
+            "for kind in net ipc uts pid; do readlink /proc/self/ns/$kind; done; pidof sleep";
         let before = pod.exec("busybox", look).text();
         pod.podshim("kill", &["-c", "nginx", "-s", "KILL"])
             .expect(0);

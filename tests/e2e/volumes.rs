@@ -102,7 +102,7 @@ fn c38_config_map_files_are_written_as_kubernetes_writes_them() {
             missing
                 .events()
                 .iter()
-                .any(|event| event["warning"] == true)
+                .any(|event| event["type"] == "Warning")
         });
         missing.until_waiting("c", "ContainerCreating");
     });

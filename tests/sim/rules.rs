@@ -38,6 +38,8 @@ pub struct Rules {
     backoff: BTreeMap<String, (Option<u64>, u64)>,
     revived: u64,
     phase: Option<Phase>,
+    /// The sandbox was ready when last seen.
+    is_up: bool,
     /// After the step whose actions are being done.
     view: Option<PodView>,
     next_seq: u64,
@@ -89,7 +91,7 @@ impl Rules {
                     }
                 }
             }
-            Input::Exited { .. } | Input::Timer => {}
+            Input::Exited { .. } | Input::Rejected { .. } | Input::Timer => {}
         }
         Ok(())
     }

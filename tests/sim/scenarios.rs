@@ -54,6 +54,21 @@ fn a_pod_that_never_restarts_ends_with_its_pause() {
 }
 
 #[test]
+fn a_pod_that_never_restarts_ends_with_its_pause_also_before_its_apps_ran() {
+    let pod = pod(vec![container("i", Role::Init), container("a", Role::App)]);
+    let mut clock = Clock::start(&pod, &[("i", &[Life::ends(1, 0)])]);
+    let failing = VecDeque::from([FailureReason::CreateContainerConfigError; 9]);
+    clock.failing.insert("a".into(), failing);
+    clock.pass(5).shoot("pause-0").pass(5);
+    assert_eq!(clock.times("start pause"), [0]);
+    assert_eq!(clock.state("a"), "ContainerStatusUnknown 137");
+    assert_eq!(
+        (clock.view().phase, clock.view().settled),
+        (Phase::Failed, true)
+    );
+}
+
+#[test]
 fn after_a_dead_pause_what_succeeded_stays_so_on_failure() {
     let mut pod = pod(apps(&["a", "b"]));
     pod.restart_policy = OnFailure;

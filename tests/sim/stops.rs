@@ -36,13 +36,18 @@ fn a_grace_of_zero_still_gives_two_seconds_and_force_gives_none() {
 
 #[test]
 fn a_second_stop_can_only_shorten_the_grace() {
-    for (second, kill) in [(5, 20_000), (0, 17_000), (100, 40_000)] {
+    for (second, force, kill) in [
+        (5, false, 20_000),
+        (0, false, 17_000),
+        (100, false, 40_000),
+        (100, true, 15_000),
+    ] {
         let mut clock = Clock::start(&pod(apps(&["a"])), &[("a", &[FOREVER])]);
         clock
             .pass(10)
             .stop(None, false)
             .pass(5)
-            .stop(Some(second), false)
+            .stop(Some(second), force)
             .pass(60);
         assert_eq!(clock.times("kill a"), [kill], "second stop with {second}");
         assert_eq!(clock.times("term a"), [10_000], "one signal");
@@ -70,4 +75,16 @@ fn c33_the_deadline_fails_the_pod_at_once_and_kills_with_grace() {
     clock.pass(10);
     assert_eq!(clock.times("kill a"), [7000]);
     assert!(clock.view().settled);
+}
+
+#[test]
+fn a_longer_second_stop_gives_a_waiting_sidecar_no_longer_grace() {
+    let pod = pod(vec![
+        container("s", Role::Sidecar),
+        container("a", Role::App),
+    ]);
+    let mut clock = Clock::start(&pod, &[("s", &[FOREVER]), ("a", &[FOREVER])]);
+    clock.pass(10).stop(Some(5), false);
+    clock.pass(1).stop(Some(100), false).pass(20);
+    assert_eq!(clock.times("term s"), [15_000]);
 }

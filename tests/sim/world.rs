@@ -128,6 +128,11 @@ impl<'a> World<'a> {
         self.hear_later(at, request(1, signal));
         self.step(Input::Timer)?;
         self.run_until(trouble)?;
+        if self.random.chance(300) {
+            self.faults = false;
+            self.run_until(self.now.mono.0 + 900_000)?;
+            self.rules.in_peace()?;
+        }
         self.faults = self.random.chance(300);
         let mut request_id = 2;
         for _ in 0..3 {

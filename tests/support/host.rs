@@ -15,7 +15,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 /// Most bytes of one state file that a failing test prints.
-const MAX_DUMP_BYTES: usize = 8192;
+const MAX_DUMP_BYTES: usize = 4096;
 
 /// A host of its own: nothing of another test is in its directories, and nothing may be left when it goes.
 pub struct Host {
@@ -100,9 +100,10 @@ impl Host {
         self.path("logs")
     }
 
-    /// A podshim command for this host.
+    /// A podshim command for this host: the program of this build, or the one that `PODSHIM_TEST_BIN` names.
     pub fn command<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_podshim"));
+        let program = std::env::var_os("PODSHIM_TEST_BIN");
+        let mut command = Command::new(program.unwrap_or(env!("CARGO_BIN_EXE_podshim").into()));
         command
             .env("PODSHIM_ROOT", self.path("data"))
             .env("PODSHIM_STATE", self.path("state"))
@@ -293,7 +294,10 @@ fn dump(directory: &Path, text: &mut String) {
             Ok(kind) if kind.is_file() => {
                 let bytes = fs::read(&path).unwrap_or_default();
                 let tail = &bytes[bytes.len().saturating_sub(MAX_DUMP_BYTES)..];
-                *text += &format!("-- {}\n{}\n", path.display(), String::from_utf8_lossy(tail));
+                // Records may be binary; what cannot be printed is not.
+                let tail = String::from_utf8_lossy(tail)
+                    .replace(|c: char| c.is_control() && c != '\n', ".");
+                *text += &format!("-- {}\n{tail}\n", path.display());
             }
             _ => {}
         }

@@ -167,11 +167,21 @@ impl<'h> Pod<'h> {
         self.podshim("exec", &["-c", container, "--", "sh", "-c", script])
     }
 
-    /// What a container has written, once it ended.
+    /// What a container has written, once it ended: the contents of its log file, put together as a reader of the CRI
+    /// format does it.
     #[track_caller]
     pub fn output(&self, container: &str) -> String {
         self.until_terminated(container);
-        self.podshim("logs", &["-c", container]).text()
+        let log = self.log(container, 0);
+        let contents = log.lines().map(|record| {
+            let words: Vec<&str> = record.splitn(4, ' ').collect();
+            match words[..] {
+                [_, _, "F", content] => format!("{content}\n"),
+                [_, _, "P", content] => content.to_owned(),
+                _ => panic!("no record: {record}"),
+            }
+        });
+        contents.collect()
     }
 
     /// The log file of a container's instance. Source: `pod-semantics` 7, kubelet's layout.

@@ -5,7 +5,7 @@ use crate::manifest::Role;
 use crate::pod::engine::{Change, Ending};
 use crate::pod::policy::Turn;
 use crate::pod::state::{Hold, Network, Why};
-use crate::pod::{Action, FailureReason, Input, Observed, OpId, Outcome, Refusal, Request};
+use crate::pod::{Action, FailureReason, Input, Observed, OpId, Outcome, Phase, Refusal, Request};
 
 /// Which slot a change is about.
 #[derive(Clone, Copy)]
@@ -39,6 +39,10 @@ impl Turn<'_> {
                 self.exited(&instance, &ending);
             }
             Input::Recovered(seen) => self.recovered(&seen),
+            Input::Rejected { reason, message } => {
+                self.decide(Phase::Failed, &reason, &message);
+                self.warn(&reason, None, &message);
+            }
         }
     }
 

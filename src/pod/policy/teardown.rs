@@ -15,7 +15,7 @@ impl Turn<'_> {
     /// Decides whether everything has to go, from the facts alone.
     pub fn judge(&mut self) {
         if self.state.is_ending() && self.state.teardown.is_some() {
-            return self.force_finality();
+            return;
         }
         if self.state.verdict.is_none()
             && let Some(limit) = self.spec.deadline
@@ -38,15 +38,6 @@ impl Turn<'_> {
                 self.tell("SandboxChanged", None, text);
             }
             self.end(Cause::SandboxLost);
-        }
-    }
-
-    /// A pod with its terminal phase never gets a new sandbox.
-    fn force_finality(&mut self) {
-        if let Some(teardown) = &mut self.state.teardown
-            && teardown.cause == Cause::SandboxLost
-        {
-            teardown.cause = Cause::Completed;
         }
     }
 
@@ -179,11 +170,6 @@ impl Turn<'_> {
             self.state.teardown = None;
             return self.begin_anew();
         }
-        if let Some(teardown) = &mut self.state.teardown
-            && cause == Cause::SandboxLost
-        {
-            teardown.cause = Cause::Completed;
-        }
         self.close_statuses();
         let phase = self.look().phase_of_ends();
         self.decide(phase, "", "");
@@ -195,6 +181,7 @@ impl Turn<'_> {
         }
     }
 
+    /// A pod with its terminal phase never gets a new sandbox.
     fn is_over_without_sandbox(&self) -> bool {
         self.state.verdict.is_some()
             || (self.spec.restart_policy == RestartPolicy::Never && self.state.ever_created)

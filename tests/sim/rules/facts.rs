@@ -12,6 +12,7 @@ impl Rules {
         ensure(machine.state() == disk, "what changed is written down", ())?;
         let view = self.view.take().ok_or("nobody was there")?;
         self.phase_stays(&view)?;
+        self.is_up = view.conditions.first().is_some_and(|ready| ready.is_true);
         for container in &view.containers {
             if let ContainerState::Terminated(end) = &container.state {
                 self.ended(world, &container.name, end)?;
@@ -90,6 +91,12 @@ impl Rules {
         let limit = stop.grace_end.max(started).max(self.revived) + 2000;
         let in_time = world.now.mono.0 < limit || self.killed.contains(id);
         ensure(in_time, "I4 a kill when the grace is over", id)
+    }
+
+    /// I9: when nothing goes wrong any more, the pod is over or its sandbox is up.
+    pub fn in_peace(&self) -> Check {
+        let is_over = matches!(self.phase, Some(Phase::Succeeded | Phase::Failed));
+        ensure(is_over || self.is_up, "I9 the pod gets on", self.phase)
     }
 
     /// I6, I9: it came to rest and left nothing.

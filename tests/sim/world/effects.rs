@@ -164,6 +164,10 @@ impl World<'_> {
         body.being = Being::Running;
         body.stubborn = stubborn;
         let is_pause = body.kind == InstanceKind::Pause;
+        if stubborn > 0 && !is_pause {
+            // What survives a kill ends by nothing else.
+            return true;
+        }
         if !is_pause || (self.faults && self.random.chance(200)) {
             let code = if self.random.chance(500) {
                 0
