@@ -1,16 +1,20 @@
 //! `exec`: a command in a running container. This process becomes the runtime's `exec`, so nothing stands between the caller's
 //! terminal and the command, and the exit code is the command's. No supervisor is asked.
 
+use crate::bundle;
 use crate::cli::args::ExecArgs;
 use crate::cli::exit::{Code, Failed, Outcome, cannot};
 use crate::cli::pods;
 use crate::cli::settings::Settings;
-use crate::runtime::{Driver, ExecCall, ExecProcess};
+use crate::runtime::{CgroupError, Driver, ExecCall, ExecProcess, Layout, PodCgroup, kill_exec};
+use crate::supervisor::PodRecord;
 use std::ffi::OsString;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+/// Exit code when time is up. Source: timeout(1).
+const TIMED_OUT: u8 = 124;
 /// Pause between two looks at a command with a time limit.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -42,38 +46,55 @@ fn become_runtime(settings: &Settings, args: &ExecArgs) -> Outcome {
         user: args.user.as_deref(),
         cwd: args.workdir.as_deref(),
     };
-    let argv = driver.exec_argv(&ExecCall {
+    let mut call = ExecCall {
         id: instance,
         process,
-    });
-    let argv = argv.map_err(|e| Failed::new(Code::Own, e))?;
-    let mut command = command(&argv)?;
-    if !args.stdin {
-        command.stdin(Stdio::null());
-    }
-    match args.timeout {
-        None => {
-            let error = command.exec();
-            Err(Failed::new(
-                Code::Own,
-                cannot(format!("run `{}`", argv[0].to_string_lossy()))(error),
-            ))
-        }
-        Some(seconds) => with_time_limit(command, Duration::from_secs(seconds)),
-    }
+        pid_file: None,
+    };
+    let argv = |call: &ExecCall<'_>| {
+        driver
+            .exec_argv(call)
+            .map_err(|e| Failed::new(Code::Own, e))
+    };
+    let Some(seconds) = args.timeout else {
+        let argv = argv(&call)?;
+        let error = command(&argv, args.stdin)?.exec();
+        let what = format!("run `{}`", argv[0].to_string_lossy());
+        return Err(Failed::new(Code::Own, cannot(what)(error)));
+    };
+    let own = |e| Failed::new(Code::Own, cannot("prepare the time limit")(e));
+    let place = tempfile::tempdir_in(&pod.dir.state).map_err(own)?;
+    let pid_file = place.path().join("pid");
+    call.pid_file = Some(&pid_file);
+    let cgroup = cgroup(&pod).map_err(|e| Failed::new(Code::Own, e))?;
+    let kill = || kill_exec(&cgroup, instance, &pid_file);
+    let command = command(&argv(&call)?, args.stdin)?;
+    with_time_limit(command, Duration::from_secs(seconds), kill)
 }
 
-fn command(argv: &[OsString]) -> Result<Command, Failed> {
+fn cgroup(pod: &PodRecord) -> Result<PodCgroup, CgroupError> {
+    let cgroup = bundle::pod_cgroup(&pod.plan.pod, &pod.plan.host.cgroups);
+    PodCgroup::at(Layout::detect()?, &cgroup.path)
+}
+
+fn command(argv: &[OsString], stdin: bool) -> Result<Command, Failed> {
     let (program, rest) = argv
         .split_first()
         .ok_or_else(|| Failed::new(Code::Own, "there is no command line"))?;
     let mut command = Command::new(program);
     command.args(rest);
+    if !stdin {
+        command.stdin(Stdio::null());
+    }
     Ok(command)
 }
 
-/// Runs it and kills its whole process group when time is up: 124, as timeout(1) says it.
-fn with_time_limit(mut command: Command, limit: Duration) -> Outcome {
+/// Runs it; when time is up kills what it runs in the container, by `kill`, and its own process group: 124, as timeout(1) says it.
+fn with_time_limit(
+    mut command: Command,
+    limit: Duration,
+    kill: impl Fn() -> Result<bool, CgroupError>,
+) -> Outcome {
     let fail = |e| Failed::new(Code::Own, cannot("run the command")(e));
     let mut child = command.process_group(0).spawn().map_err(fail)?;
     let deadline = crate::cli::follow::now() + limit;
@@ -86,6 +107,7 @@ fn with_time_limit(mut command: Command, limit: Duration) -> Outcome {
             return Ok(u8::try_from(code).unwrap_or(u8::MAX));
         }
         if crate::cli::follow::now() >= deadline {
+            let first = kill();
             let group = i32::try_from(child.id())
                 .ok()
                 .map(nix::unistd::Pid::from_raw);
@@ -93,7 +115,9 @@ fn with_time_limit(mut command: Command, limit: Duration) -> Outcome {
                 let _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL);
             }
             child.wait().map_err(fail)?;
-            return Ok(124);
+            // Time may have been up just when the runtime started it.
+            first.and(kill()).map_err(|e| Failed::new(Code::Own, e))?;
+            return Ok(TIMED_OUT);
         }
         std::thread::sleep(LOOK);
     }

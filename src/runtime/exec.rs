@@ -2,7 +2,10 @@
 
 use crate::base::InstanceId;
 use crate::runtime::driver::checked;
-use crate::runtime::{Driver, RuntimeError};
+use crate::runtime::{CgroupError, Driver, PodCgroup, RuntimeError, pid_file};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, getpgid, kill_process_group, pidfd_open, pidfd_send_signal,
+};
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -13,6 +16,8 @@ pub struct ExecCall<'a> {
     pub id: &'a InstanceId,
     /// What to run.
     pub process: ExecProcess<'a>,
+    /// File for the id of the process in our PID namespace, for [`kill_exec`].
+    pub pid_file: Option<&'a Path>,
 }
 
 /// What to run in a container.
@@ -43,6 +48,9 @@ impl Driver {
         let mut argv = vec![self.runtime.path.as_os_str().into()];
         argv.extend(self.global_args(None));
         argv.push("exec".into());
+        if let Some(pid_file) = exec.pid_file {
+            argv.extend(["--pid-file".into(), pid_file.into()]);
+        }
         match exec.process {
             ExecProcess::File(path) => {
                 argv.extend(["--process".into(), path.into(), id.into()]);
@@ -71,4 +79,30 @@ impl Driver {
         }
         Ok(argv)
     }
+}
+
+/// Kills what an `exec` with this pid file started, with its process group: it leads a session of its own, which no signal to the
+/// runtime reaches. Says whether there was something to kill. The number is believed only of a process of the container, looked
+/// at after its pidfd was opened, so that a recycled one is never hit.
+pub fn kill_exec(
+    cgroup: &PodCgroup,
+    id: &InstanceId,
+    pid_file: &Path,
+) -> Result<bool, CgroupError> {
+    let read = pid_file::read(pid_file).ok();
+    let pid = read.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+    let Some((pid, pidfd)) =
+        pid.and_then(|pid| Some((pid, pidfd_open(pid, PidfdFlags::empty()).ok()?)))
+    else {
+        return Ok(false);
+    };
+    let number = pid.as_raw_nonzero().get().cast_unsigned();
+    if !cgroup.pids(id)?.contains(&number) {
+        return Ok(false);
+    }
+    if getpgid(Some(pid)) == Ok(pid) {
+        // It may have ended by itself; then so may its group.
+        let _gone = kill_process_group(pid, Signal::KILL);
+    }
+    Ok(pidfd_send_signal(&pidfd, Signal::KILL).is_ok())
 }

@@ -267,7 +267,11 @@ async fn the_exec_command_line_runs_what_it_says() {
             cwd: Some("/proc"),
         };
         let id = id("e-1");
-        let exec = ExecCall { id: &id, process };
+        let exec = ExecCall {
+            id: &id,
+            process,
+            pid_file: None,
+        };
         let argv = world.driver.exec_argv(&exec).expect("argv");
         let mut command = Command::new(&argv[0]);
         command.args(&argv[1..]);

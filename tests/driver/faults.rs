@@ -205,6 +205,7 @@ async fn exec_argv_says_all_and_ends_in_the_command() {
             user: Some("1:2"),
             cwd: Some("/tmp"),
         },
+        pid_file: None,
     };
     let argv = faulty.driver.exec_argv(&exec).expect("argv");
     let root = faulty.driver.root.as_os_str();
