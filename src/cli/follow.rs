@@ -41,6 +41,12 @@ pub(super) fn reread(pod: &PodRecord) -> Result<PodRecord, Failed> {
     })
 }
 
+/// Whether the pod has a keeper, which holds its lock for its whole life.
+pub(super) fn is_supervised(pod: &PodRecord) -> bool {
+    let lock = pod.dir.file("lock");
+    lock.exists() && Lock::try_take(&lock).is_ok_and(|lock| lock.is_none())
+}
+
 /// A pod whose keeper died gets a new one, which goes on from what it finds.
 pub(super) fn ensure_supervised(pod: &PodRecord) -> Result<(), Failed> {
     let lock = Lock::try_take(&pod.dir.file("lock")).map_err(cannot("look at the pod's lock"))?;

@@ -4,7 +4,7 @@ use crate::bundle::HostFacts;
 use crate::cli::exit::{Code, Failed, cannot};
 use crate::cli::report;
 use crate::cli::settings::Settings;
-use crate::runtime::{self, Needs, Runtime};
+use crate::runtime::{self, Kind, Needs, Runtime};
 use std::path::Path;
 
 /// This machine lacks something.
@@ -15,19 +15,36 @@ struct Lacks {
     why: String,
 }
 
-/// The runtime to use.
-pub(super) fn runtime(settings: &Settings) -> Result<Runtime, Failed> {
+/// Runs what only an event loop can run.
+pub(super) fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failed> {
     let threads = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    let threads = threads.map_err(cannot("start the event loop"))?;
-    threads
-        .block_on(runtime::find(settings.runtime.as_deref()))
-        .map_err(|e| {
-            Failed::new(Code::Host, e).hint(
-                "install runc, crun or youki from your distribution, or name one with --runtime",
-            )
-        })
+    Ok(threads
+        .map_err(cannot("start the event loop"))?
+        .block_on(work))
+}
+
+/// Every runtime of this machine: the one that is asked for, and the known ones.
+pub(super) fn runtimes(settings: &Settings) -> Result<Vec<Runtime>, Failed> {
+    let known = Kind::KNOWN.iter().map(|kind| kind.quirks().name);
+    let mut found: Vec<Runtime> = Vec::new();
+    for name in settings.runtime.as_deref().into_iter().chain(known) {
+        if let Ok(runtime) = block_on(runtime::find(Some(name)))?
+            && found.iter().all(|other| other.path != runtime.path)
+        {
+            found.push(runtime);
+        }
+    }
+    Ok(found)
+}
+
+/// The runtime to use.
+pub(super) fn runtime(settings: &Settings) -> Result<Runtime, Failed> {
+    block_on(runtime::find(settings.runtime.as_deref()))?.map_err(|e| {
+        Failed::new(Code::Host, e)
+            .hint("install runc, crun or youki from your distribution, or name one with --runtime")
+    })
 }
 
 /// What this machine is.

@@ -4,6 +4,7 @@
 //! Three hidden verbs are this program's other lives: keeper, supervisor, image helper.
 
 mod args;
+mod check;
 mod delete;
 mod events;
 mod exec;
@@ -14,9 +15,12 @@ mod get;
 mod hidden;
 mod host;
 mod image;
+mod info;
 mod jsonpath;
 mod kill;
+mod logs;
 mod pods;
+mod render;
 mod report;
 mod run;
 mod settings;
@@ -28,7 +32,7 @@ mod version;
 mod wait;
 
 use args::{Cli, Verb};
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 pub use exit::{Code, Failed};
 use settings::Settings;
 
@@ -39,25 +43,26 @@ pub fn main() -> u8 {
     if let Some(code) = hidden::main(&argv) {
         return code;
     }
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
     let json = cli.global.log_format == args::LogFormat::Json;
     report::start_logging(cli.global.log_level, json);
     let settings = Settings::new(&cli.global);
     let result = match cli.verb {
         Verb::Run(args) => run::run(&settings, &args),
         Verb::Get(args) => get::get(&settings, &args),
-        Verb::Logs(_) => Ok(1),
+        Verb::Logs(args) => logs::logs(&settings, &args),
         Verb::Exec(args) => exec::exec(&settings, &args),
         Verb::Stop(args) => stop::stop(&settings, &args),
         Verb::Kill(args) => kill::kill(&settings, &args),
         Verb::Delete(args) => delete::delete(&settings, &args),
         Verb::Wait(args) => wait::wait(&settings, &args),
         Verb::Events(args) => events::events(&settings, &args),
-        Verb::Check(_) => Ok(1),
-        Verb::Render(_) => Ok(1),
+        Verb::Check(args) => check::check(&args),
+        Verb::Render(args) => render::render(&settings, &args),
         Verb::Image(args) => image::image(&settings, &args.verb),
         Verb::Doctor(_) => Ok(1),
-        Verb::Info(_) => Ok(1),
+        Verb::Info(args) => info::info(&settings, &matches, &args),
         Verb::Version(args) => version::version(&args),
     };
     match result {

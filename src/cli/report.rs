@@ -3,6 +3,7 @@
 use crate::cli::exit::Failed;
 use serde_json::json;
 use std::error::Error;
+use std::io::Write;
 use tracing_subscriber::filter::LevelFilter;
 
 /// Prints an error and its hint; gives the exit code.
@@ -30,6 +31,11 @@ pub(super) fn chain(error: &dyn Error) -> String {
         next = cause.source();
     }
     text
+}
+
+/// Data on standard output. A reader that has gone wants no more.
+pub(super) fn data(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
 
 /// A warning on standard error.

@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// Where `Localhost` seccomp profiles are.
-const SECCOMP_PROFILES: &str = "/etc/podshim/seccomp";
+pub const SECCOMP_PROFILES: &str = "/etc/podshim/seccomp";
 
 /// The pod and the tools to run it.
 #[derive(Debug)]

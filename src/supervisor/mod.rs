@@ -25,6 +25,7 @@ mod sandbox;
 mod snapshot;
 mod world;
 
+pub use context::SECCOMP_PROFILES;
 pub use effects::IMAGE_VERB;
 pub use handle::Handle;
 pub use hands::{Hands, Process};
