@@ -15,7 +15,7 @@ fn a_sub_path_is_refused_by_name_as_long_as_it_is_not_supported() {
             "containers": [with(sh("c", "ls /m"), mount)],
         }))]);
         let refused = host.podshim(["run".as_ref(), "-f".as_ref(), file.as_os_str()]);
-        refused.expect(2);
+        let refused = refused.expect(2);
         let path = "spec.containers[0].volumeMounts[0].subPath: Forbidden: not supported";
         assert!(refused.stderr.contains(path), "{}", refused.stderr);
     });

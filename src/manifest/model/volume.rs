@@ -1,0 +1,140 @@
+//! Volumes and where they are mounted.
+
+use crate::base::Quantity;
+use crate::manifest::{EnvValue, ObjectRef};
+use serde::{Deserialize, Serialize};
+
+/// One of `volumeMounts`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeMount {
+    /// The volume's name.
+    pub volume: String,
+    /// Where in the container; absolute (a relative path of the manifest has been taken from `/`).
+    pub path: String,
+    /// `readOnly`.
+    pub read_only: bool,
+    /// `mountPropagation`.
+    pub propagation: Propagation,
+    /// `recursiveReadOnly`.
+    pub recursive_read_only: RecursiveReadOnly,
+}
+
+/// `mountPropagation`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Propagation {
+    /// Private.
+    None,
+    /// Mounts of the host appear in the container.
+    HostToContainer,
+    /// And the other way round.
+    Bidirectional,
+}
+
+/// `recursiveReadOnly`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RecursiveReadOnly {
+    /// The top mount only.
+    Disabled,
+    /// Where the runtime can.
+    IfPossible,
+    /// Or the container does not start.
+    Enabled,
+}
+
+/// One of `spec.volumes`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Volume {
+    /// Its name, unique in the pod.
+    pub name: String,
+    /// What it is.
+    pub source: VolumeSource,
+}
+
+/// What a volume is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum VolumeSource {
+    /// A directory with the life of the pod.
+    EmptyDir {
+        /// On a tmpfs.
+        memory: bool,
+        /// Bytes.
+        size_limit: Option<Quantity>,
+    },
+    /// A path of the host.
+    HostPath {
+        /// The path.
+        path: String,
+        /// What must be there.
+        kind: HostPathType,
+    },
+    /// Files made of ConfigMaps, Secrets and pod fields. A `configMap`, `secret` or `downwardAPI` volume has one source.
+    Files(FilesVolume),
+}
+
+/// A volume made of small files: `configMap`, `secret`, `downwardAPI`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilesVolume {
+    /// Mode of files whose item says none, 0-0777.
+    pub default_mode: u32,
+    /// Whether it lives on a tmpfs: everything but `configMap`.
+    pub memory: bool,
+    /// In order; a later file replaces an earlier one of the same path.
+    pub sources: Vec<FilesSource>,
+}
+
+/// One source of a [`FilesVolume`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FilesSource {
+    /// Keys of a ConfigMap or Secret.
+    Object {
+        /// Which object.
+        object: ObjectRef,
+        /// `None` means every key under its own name.
+        items: Option<Vec<KeyToPath>>,
+    },
+    /// Fields and amounts of the pod.
+    Downward(Vec<DownwardFile>),
+}
+
+/// One `items` entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyToPath {
+    /// The key.
+    pub key: String,
+    /// Relative, no `..`.
+    pub path: String,
+    /// 0-0777.
+    pub mode: Option<u32>,
+}
+
+/// One downward API file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DownwardFile {
+    /// Relative, no `..`.
+    pub path: String,
+    /// 0-0777.
+    pub mode: Option<u32>,
+    /// [`EnvValue::Field`] or [`EnvValue::Resource`].
+    pub value: EnvValue,
+}
+
+/// `hostPath.type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HostPathType {
+    /// No check; an absent path becomes a directory.
+    Unset,
+    /// Made if absent.
+    DirectoryOrCreate,
+    /// Must be there.
+    Directory,
+    /// Made if absent; its parent must be there.
+    FileOrCreate,
+    /// Must be there.
+    File,
+    /// Must be there.
+    Socket,
+    /// Must be there.
+    CharDevice,
+    /// Must be there.
+    BlockDevice,
+}
