@@ -1,4 +1,4 @@
-//! The command line of `exec`, for a program that becomes the runtime.
+//! The command line of `exec`.
 
 use crate::base::InstanceId;
 use crate::runtime::driver::checked;
@@ -16,8 +16,8 @@ pub struct ExecCall<'a> {
     pub id: &'a InstanceId,
     /// What to run.
     pub process: ExecProcess<'a>,
-    /// File for the id of the process in our PID namespace, for [`kill_exec`].
-    pub pid_file: Option<&'a Path>,
+    /// File for the id of the process in our PID namespace.
+    pub pid_file: &'a Path,
 }
 
 /// What to run in a container.
@@ -29,8 +29,8 @@ pub enum ExecProcess<'a> {
     Command {
         /// The command and its arguments; not empty.
         args: &'a [String],
-        /// Give it a terminal.
-        tty: bool,
+        /// Give it a terminal, whose master is sent to this listening socket.
+        console: Option<&'a Path>,
         /// More environment, `NAME=value`.
         env: &'a [String],
         /// `uid` or `uid:gid`.
@@ -41,29 +41,27 @@ pub enum ExecProcess<'a> {
 }
 
 impl Driver {
-    /// The whole command line of `exec`, the program first: what `execve` is to be given. The runtime's own complaints go
-    /// to its standard error; its exit status is the process's.
+    /// The whole command line of `exec`, the program first. The runtime ends once the process runs, and leaves it to the
+    /// nearest subreaper; its own complaints go to its standard error.
     pub fn exec_argv(&self, exec: &ExecCall<'_>) -> Result<Vec<OsString>, RuntimeError> {
         let id = checked(exec.id)?;
         let mut argv = vec![self.runtime.path.as_os_str().into()];
         argv.extend(self.global_args(None));
-        argv.push("exec".into());
-        if let Some(pid_file) = exec.pid_file {
-            argv.extend(["--pid-file".into(), pid_file.into()]);
-        }
+        argv.extend(["exec".into(), "--detach".into()]);
+        argv.extend(["--pid-file".into(), exec.pid_file.into()]);
         match exec.process {
             ExecProcess::File(path) => {
                 argv.extend(["--process".into(), path.into(), id.into()]);
             }
             ExecProcess::Command {
                 args,
-                tty,
+                console,
                 env,
                 user,
                 cwd,
             } => {
-                if tty {
-                    argv.push("--tty".into());
+                if let Some(socket) = console {
+                    argv.extend(["--tty".into(), "--console-socket".into(), socket.into()]);
                 }
                 for variable in env {
                     argv.extend(["--env".into(), variable.into()]);

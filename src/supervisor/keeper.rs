@@ -195,7 +195,9 @@ impl Keeper {
         let (ours, theirs) =
             sys::connected_pair().map_err(|e| KeeperError::Call("make a socket pair", e.into()))?;
         // `/proc/self/exe` stays this very program when the file is replaced.
-        let child = Command::new("/proc/self/exe")
+        let mut command = Command::new("/proc/self/exe");
+        sys::with_no_signal_blocked(&mut command);
+        let child = command
             .args([
                 SUPERVISOR_VERB.as_ref(),
                 self.dir.state.as_os_str(),

@@ -5,7 +5,9 @@ use crate::processes::{drained, exit_of, pidfd, receive_fd, stdio};
 use crate::world::{World, real_runtimes};
 use crate::{PATIENCE, id};
 use podshim::base::{Exit, Signal};
-use podshim::runtime::{ExecCall, ExecProcess, InitIo, PodCgroupValues, RuntimeError};
+use podshim::runtime::{
+    ExecCall, ExecProcess, InitIo, PodCgroupValues, RuntimeError, read_pid_file,
+};
 use serde_json::json;
 use std::fs;
 use std::io::Read;
@@ -261,16 +263,18 @@ async fn the_exec_command_line_runs_what_it_says() {
         let args = args.map(str::to_owned);
         let process = ExecProcess::Command {
             args: &args,
-            tty: false,
+            console: None,
             env: &["A=b c".to_owned(), "PATH=/bin".to_owned()],
             user: Some("7:8"),
             cwd: Some("/proc"),
         };
         let id = id("e-1");
+        let place = tempfile::tempdir().expect("a temporary directory");
+        let pid_file = place.path().join("pid");
         let exec = ExecCall {
             id: &id,
             process,
-            pid_file: None,
+            pid_file: &pid_file,
         };
         let argv = world.driver.exec_argv(&exec).expect("argv");
         let mut command = Command::new(&argv[0]);
@@ -281,6 +285,7 @@ async fn the_exec_command_line_runs_what_it_says() {
         let printed = String::from_utf8_lossy(&ran.stdout);
         assert_eq!(printed, "b c:-x:--y\n/proc\n", "{ran:?}");
         assert_eq!(ran.status.code(), Some(3));
+        read_pid_file(&pid_file).expect("a pid file");
         world.cgroup.kill_all(&id).await.expect("killed");
         exit_of(init).await;
         world.delete("e-1", false).await.expect("deleted");

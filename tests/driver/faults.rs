@@ -200,12 +200,12 @@ async fn exec_argv_says_all_and_ends_in_the_command() {
         id: &id,
         process: ExecProcess::Command {
             args: &args,
-            tty: true,
+            console: Some("/s".as_ref()),
             env: &env,
             user: Some("1:2"),
             cwd: Some("/tmp"),
         },
-        pid_file: None,
+        pid_file: "/p".as_ref(),
     };
     let argv = faulty.driver.exec_argv(&exec).expect("argv");
     let root = faulty.driver.root.as_os_str();
@@ -214,7 +214,21 @@ async fn exec_argv_says_all_and_ends_in_the_command() {
     assert_eq!(
         argv[4..],
         [
-            "--tty", "--env", "A=b c", "--user", "1:2", "--cwd", "/tmp", "c-1", "sh", "-c",
+            "--detach",
+            "--pid-file",
+            "/p",
+            "--tty",
+            "--console-socket",
+            "/s",
+            "--env",
+            "A=b c",
+            "--user",
+            "1:2",
+            "--cwd",
+            "/tmp",
+            "c-1",
+            "sh",
+            "-c",
             "echo $A"
         ]
     );
