@@ -4,6 +4,7 @@
 //! Three hidden verbs are this program's other lives: keeper, supervisor, image helper.
 
 mod args;
+mod attached;
 mod check;
 mod delete;
 mod doctor;

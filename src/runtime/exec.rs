@@ -18,6 +18,8 @@ pub struct ExecCall<'a> {
     pub process: ExecProcess<'a>,
     /// File for the id of the process in our PID namespace, for [`kill_exec`].
     pub pid_file: Option<&'a Path>,
+    /// The runtime ends once it runs, and leaves it to whoever reaps the runtime's orphans.
+    pub detach: bool,
 }
 
 /// What to run in a container.
@@ -48,6 +50,9 @@ impl Driver {
         let mut argv = vec![self.runtime.path.as_os_str().into()];
         argv.extend(self.global_args(None));
         argv.push("exec".into());
+        if exec.detach {
+            argv.push("--detach".into());
+        }
         if let Some(pid_file) = exec.pid_file {
             argv.extend(["--pid-file".into(), pid_file.into()]);
         }

@@ -27,6 +27,6 @@ pub use exec::{ExecCall, ExecProcess, kill_exec};
 pub use find::{Features, Runtime, find};
 pub use host::{HostError, host_facts};
 pub use name::is_plain_name;
-pub use pid_file::PidFileError;
+pub use pid_file::{PidFileError, read as read_pid};
 pub use preflight::{Needs, Problem, preflight};
 pub use quirks::{Kind, Quirks, Version};

@@ -271,6 +271,7 @@ async fn the_exec_command_line_runs_what_it_says() {
             id: &id,
             process,
             pid_file: None,
+            detach: false,
         };
         let argv = world.driver.exec_argv(&exec).expect("argv");
         let mut command = Command::new(&argv[0]);

@@ -206,6 +206,7 @@ async fn exec_argv_says_all_and_ends_in_the_command() {
             cwd: Some("/tmp"),
         },
         pid_file: None,
+        detach: false,
     };
     let argv = faulty.driver.exec_argv(&exec).expect("argv");
     let root = faulty.driver.root.as_os_str();
