@@ -4,18 +4,19 @@
 //! command is our child, because this process is a subreaper. Otherwise the runtime would copy the output and wait for its end,
 //! which a background process of the command can hold open for ever, and each runtime has exit codes of its own.
 
-use crate::bundle;
+use crate::base::InstanceId;
+use crate::bundle::{self, ExecInput};
 use crate::cli::args::ExecArgs;
 use crate::cli::exit::{Code, Failed, Outcome, cannot};
 use crate::cli::pods;
 use crate::cli::settings::Settings;
-use crate::cli::terminal::{Screen, Terminal};
-use crate::runtime::{
-    CgroupError, Driver, ExecCall, ExecProcess, Layout, PodCgroup, kill_exec, read_pid_file,
-};
+use crate::cli::terminal::{self, Screen, Terminal};
+use crate::runtime::{CgroupError, Driver, ExecCall, Layout, PodCgroup, kill_exec, read_pid_file};
+use crate::store::{read_json, write_json};
 use crate::supervisor::PodRecord;
 use crate::sys::{self, SignalFd};
 use nix::sys::signal::Signal as Caught;
+use serde_json::Value;
 use std::io;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -47,16 +48,14 @@ fn execute(settings: &Settings, args: &ExecArgs) -> Outcome {
     let pid_file = place.path().join("pid");
     let terminal = args.tty.then(|| Terminal::new(place.path())).transpose()?;
     let driver = Driver::new(pod.plan.runtime.clone(), pod.dir.file("runtime"));
+    let process = place.path().join("process.json");
+    write_json(&process, &process_of(&pod, instance, args)?)
+        .map_err(cannot("write the process"))?;
     let argv = driver.exec_argv(&ExecCall {
         id: instance,
-        process: ExecProcess::Command {
-            args: &args.command,
-            console: terminal.as_ref().map(Terminal::socket),
-            env: &args.env,
-            user: args.user.as_deref(),
-            cwd: args.workdir.as_deref(),
-        },
+        process: &process,
         pid_file: &pid_file,
+        console: terminal.as_ref().map(Terminal::socket),
     })?;
     let cgroup = cgroup(&pod)?;
     let mut command = Command::new(&argv[0]);
@@ -106,6 +105,37 @@ fn execute(settings: &Settings, args: &ExecArgs) -> Outcome {
             Ok(TIMED_OUT)
         }
     }
+}
+
+/// The process to run, made of the container's own.
+fn process_of(pod: &PodRecord, instance: &InstanceId, args: &ExecArgs) -> Result<Value, Failed> {
+    let config = pod.dir.bundle(instance).join("config.json");
+    let config: Option<Value> =
+        read_json(&config).map_err(cannot("read the container's bundle"))?;
+    let process = bundle::exec_process(
+        &config.unwrap_or_default(),
+        &ExecInput {
+            args: &args.command,
+            env: &args.env,
+            user: args.user.as_deref().map(user).transpose()?,
+            cwd: args.workdir.as_deref(),
+            terminal: args.tty.then(terminal::size),
+        },
+    );
+    process.ok_or_else(|| Failed::new(Code::Own, "the container has no process to take after"))
+}
+
+/// Reads `uid` or `uid:gid`.
+fn user(text: &str) -> Result<(u32, Option<u32>), Failed> {
+    let (uid, gid) = text
+        .split_once(':')
+        .map_or((text, None), |(uid, gid)| (uid, Some(gid)));
+    let read =
+        || Ok::<_, std::num::ParseIntError>((uid.parse()?, gid.map(str::parse).transpose()?));
+    read().map_err(|e| {
+        let failed = Failed::new(Code::Own, cannot(format!("run as `{text}`"))(e));
+        failed.hint("write numbers: uid or uid:gid")
+    })
 }
 
 fn cgroup(pod: &PodRecord) -> Result<PodCgroup, CgroupError> {

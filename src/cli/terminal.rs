@@ -1,24 +1,26 @@
 //! A terminal in a container, shown on ours: raw mode, its size, what is typed and what is printed.
 
-use crate::cli::exit::{Failed, cannot};
-use crate::stdio::{self, ConsoleSocket};
+use crate::cli::exit::{Code, Failed, cannot};
+use crate::stdio::{self, ConsoleError, ConsoleSocket};
 use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// How long the runtime may take to send the terminal: it has done so when it ends.
-const DEADLINE: Duration = Duration::from_secs(5);
+/// How long the runtime may take to send the terminal: as long as a create.
+const DEADLINE: Duration = Duration::from_secs(60);
 /// Bytes copied at once.
 const BLOCK_BYTES: usize = 16 * 1024;
 
 /// A terminal that the runtime will send.
 pub(super) struct Terminal {
-    runtime: tokio::runtime::Runtime,
-    socket: ConsoleSocket,
+    path: PathBuf,
+    /// Takes it the moment it is sent and gives it its size, so that the command sees one from its beginning, also with a
+    /// runtime that does not know `consoleSize`.
+    taker: JoinHandle<Result<File, ConsoleError>>,
 }
 
 /// A terminal of a container that is being shown.
@@ -39,17 +41,24 @@ impl Terminal {
             let _entered = runtime.enter();
             ConsoleSocket::bind(&place.join("console"))?
         };
-        Ok(Terminal { runtime, socket })
+        let path = socket.path().to_owned();
+        let taker = std::thread::spawn(move || {
+            let master = File::from(runtime.block_on(socket.receive(DEADLINE))?);
+            fit(&master);
+            Ok(master)
+        });
+        Ok(Terminal { path, taker })
     }
 
     /// What to give the runtime.
     pub fn socket(&self) -> &Path {
-        self.socket.path()
+        &self.path
     }
 
     /// Takes the terminal and connects it with our standard streams. Ours, if it is one, is raw from now on.
     pub fn show(self, with_input: bool) -> Result<Screen, Failed> {
-        let master = File::from(self.runtime.block_on(self.socket.receive(DEADLINE))?);
+        let taken = self.taker.join();
+        let master = taken.map_err(|_| Failed::new(Code::Own, "the terminal did not come"))??;
         let clone = || master.try_clone().map_err(cannot("share the terminal"));
         let (reader, writer) = (clone()?, clone()?);
         let printer = std::thread::spawn(move || copy(reader, io::stdout()));
@@ -62,23 +71,30 @@ impl Terminal {
             // It waits for what is typed until this process ends.
             std::thread::spawn(move || copy(io::stdin(), writer));
         }
-        let screen = Screen {
+        Ok(Screen {
             master,
             printer,
             cooked,
-        };
-        screen.fit();
-        Ok(screen)
+        })
     }
+}
+
+/// Rows and columns of our terminal; what terminals had before there were windows if we have none.
+pub(super) fn size() -> (u16, u16) {
+    let size = tcgetwinsize(io::stdout()).or_else(|_| tcgetwinsize(io::stdin()));
+    size.map_or((24, 80), |size| (size.ws_row, size.ws_col))
+}
+
+fn fit(master: &File) {
+    let (rows, columns) = size();
+    // A terminal that cannot be resized is still one.
+    let _ = stdio::resize(master.as_fd(), rows, columns);
 }
 
 impl Screen {
     /// Gives the container's terminal the size of ours.
     pub fn fit(&self) {
-        if let Ok(size) = tcgetwinsize(io::stdout()).or_else(|_| tcgetwinsize(io::stdin())) {
-            // A terminal that cannot be resized is still one.
-            let _ = stdio::resize(self.master.as_fd(), size.ws_row, size.ws_col);
-        }
+        fit(&self.master);
     }
 
     /// Shows what is left and makes our terminal as it was.

@@ -14,30 +14,12 @@ use std::path::Path;
 pub struct ExecCall<'a> {
     /// Which container.
     pub id: &'a InstanceId,
-    /// What to run.
-    pub process: ExecProcess<'a>,
+    /// A file with its OCI `process` object. Flags are not used: the runtimes differ in which they know and what they mean.
+    pub process: &'a Path,
     /// File for the id of the process in our PID namespace.
     pub pid_file: &'a Path,
-}
-
-/// What to run in a container.
-#[derive(Clone, Copy, Debug)]
-pub enum ExecProcess<'a> {
-    /// A file with the OCI `process` object: says everything, also capabilities, groups and whether there is a terminal.
-    File(&'a Path),
-    /// A command with the user, environment and limits of the container's own process, as far as nothing else is said.
-    Command {
-        /// The command and its arguments; not empty.
-        args: &'a [String],
-        /// Give it a terminal, whose master is sent to this listening socket.
-        console: Option<&'a Path>,
-        /// More environment, `NAME=value`.
-        env: &'a [String],
-        /// `uid` or `uid:gid`.
-        user: Option<&'a str>,
-        /// Absolute directory in the container.
-        cwd: Option<&'a str>,
-    },
+    /// Listening socket that is sent the master of its terminal, if it has one.
+    pub console: Option<&'a Path>,
 }
 
 impl Driver {
@@ -48,33 +30,12 @@ impl Driver {
         let mut argv = vec![self.runtime.path.as_os_str().into()];
         argv.extend(self.global_args(None));
         argv.extend(["exec".into(), "--detach".into()]);
+        argv.extend(["--process".into(), exec.process.into()]);
         argv.extend(["--pid-file".into(), exec.pid_file.into()]);
-        match exec.process {
-            ExecProcess::File(path) => {
-                argv.extend(["--process".into(), path.into(), id.into()]);
-            }
-            ExecProcess::Command {
-                args,
-                console,
-                env,
-                user,
-                cwd,
-            } => {
-                if let Some(socket) = console {
-                    argv.extend(["--tty".into(), "--console-socket".into(), socket.into()]);
-                }
-                for variable in env {
-                    argv.extend(["--env".into(), variable.into()]);
-                }
-                for (flag, value) in [("--user", user), ("--cwd", cwd)] {
-                    if let Some(value) = value {
-                        argv.extend([flag.into(), value.into()]);
-                    }
-                }
-                argv.push(id.into());
-                argv.extend(args.iter().map(Into::into));
-            }
+        if let Some(socket) = exec.console {
+            argv.extend(["--console-socket".into(), socket.into()]);
         }
+        argv.push(id.into());
         Ok(argv)
     }
 }

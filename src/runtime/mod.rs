@@ -23,7 +23,7 @@ mod small_file;
 pub use cgroup::{CgroupError, Layout, Mode, PodCgroup, PodCgroupValues, Stats};
 pub use driver::{CreateCall, Deadlines, Driver, InitIo};
 pub use error::{Refused, RuntimeError};
-pub use exec::{ExecCall, ExecProcess, kill_exec};
+pub use exec::{ExecCall, kill_exec};
 pub use find::{Features, Runtime, find};
 pub use host::{HostError, host_facts};
 pub use name::is_plain_name;
