@@ -26,6 +26,6 @@ mod names;
 
 pub use dirs::{Dirs, PodDir};
 pub use events::{append_event, read_events};
-pub use exits::{EXIT_RECORD_BYTES, ExitRecord, append_exit, read_exits};
+pub use exits::{EXIT_RECORD_BYTES, ExitRecord, append_exit, open_exits, read_exits};
 pub use json::{read_json, write_json};
 pub use names::{NameTaken, claim_name, find_name, release_name};
