@@ -24,6 +24,7 @@ mod recover;
 mod run;
 mod sandbox;
 mod snapshot;
+mod strays;
 mod world;
 
 pub use context::SECCOMP_PROFILES;
