@@ -4,7 +4,7 @@ use crate::api::{Client, ClientError};
 use crate::cli::exit::{Code, Failed, cannot};
 use crate::cli::{report, spawn};
 use crate::pod::{PodView, Refusal};
-use crate::store::PodDir;
+use crate::store::{CONTROL_SOCKET, PodDir};
 use crate::supervisor::{PodRecord, Snapshot};
 use crate::sys::Lock;
 use std::time::{Duration, Instant};
@@ -25,11 +25,12 @@ struct Unsupervised {
     said: String,
 }
 
-/// Everything has ended and is released: no process of the pod is left.
+/// Everything has ended and is released: no process of the pod is left. One whose last snapshot could not be written has at
+/// least lost its control socket.
 pub(super) fn has_ended(pod: &PodRecord) -> bool {
     pod.snapshot
         .as_ref()
-        .is_some_and(|snapshot| snapshot.view.settled)
+        .is_some_and(|snapshot| snapshot.view.settled || !pod.dir.file(CONTROL_SOCKET).exists())
 }
 
 /// The pod as it is now.
@@ -77,9 +78,10 @@ pub(super) fn until(
             return Ok(view);
         }
         let current = reread(pod)?;
+        let has_ended = has_ended(&current);
         match current.snapshot {
             Some(snapshot) if done(&snapshot.view) => return Ok(snapshot.view),
-            Some(snapshot) if snapshot.view.settled => {
+            Some(snapshot) if has_ended => {
                 // Nothing will change any more: what is waited for does not come.
                 let message = format!("pod `{name}` has ended in phase {:?}", snapshot.view.phase);
                 return Err(Failed::new(Code::Failed, message));
@@ -93,11 +95,14 @@ pub(super) fn until(
 /// Waits for the pod's end, however long it takes; says what keeps it from it.
 pub(super) fn until_settled(pod: &PodRecord) -> Result<(), Failed> {
     let mut troubles = Troubles::default();
-    until(pod, None, |view| {
+    let settled = until(pod, None, |view| {
         troubles.tell(pod, view);
         view.settled
-    })?;
-    Ok(())
+    });
+    match settled {
+        Err(_) if has_ended(&reread(pod)?) => Ok(()),
+        other => other.map(drop),
+    }
 }
 
 /// Tells of what keeps a sandbox from being up, or gone, each time it is something else.

@@ -6,7 +6,7 @@ use crate::store::{Dirs, NameTaken, PodDir, claim_name, release_name, write_json
 use crate::supervisor::{KEEPER_VERB, Plan, SNAPSHOT};
 use crate::sys;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Child, Command, Stdio};
@@ -88,12 +88,18 @@ fn begun(dir: &PodDir, mut keeper: Child) -> io::Result<()> {
         return Ok(());
     }
     let status = keeper.wait()?;
-    let said = std::fs::read_to_string(dir.file("supervisor.log"))?;
+    let log = dir.file("supervisor.log");
+    let said = std::fs::read_to_string(&log)?;
     let mut errors = said.lines().filter_map(|line| line.strip_prefix("error: "));
-    Err(io::Error::other(errors.next().map_or_else(
-        || format!("its keeper ended with {status}"),
-        str::to_owned,
-    )))
+    let Some(error) = errors.next() else {
+        // Perhaps it had no place to say it.
+        writeln!(
+            File::options().append(true).open(&log)?,
+            "ended with {status}"
+        )?;
+        return Err(io::Error::other(format!("its keeper ended with {status}")));
+    };
+    Err(io::Error::other(error))
 }
 
 /// Removes the directories of a pod that is not running.

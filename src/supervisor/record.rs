@@ -45,9 +45,15 @@ impl Record {
 
     /// Writes a snapshot that differs from the last one, and the events that wait.
     pub fn write(&mut self, snapshot: Vec<u8>) -> io::Result<()> {
-        let result = self.try_write(snapshot);
-        self.note(&result);
-        result
+        let was_complete = self.again_at.take().is_none();
+        let written = self.write_snapshot(snapshot).and(self.write_events());
+        if let Err(error) = &written {
+            self.again_at = Some(sys::now().mono + RETRY);
+            if was_complete {
+                tracing::error!(%error, "cannot write down what happens to the pod; it goes on");
+            }
+        }
+        written
     }
 
     /// Appends an event after those that wait.
@@ -56,33 +62,24 @@ impl Record {
             self.events.pop_front();
         }
         self.events.push_back(event);
-        let result = self.append_waiting();
-        self.note(&result);
+        if self.write_events().is_err() {
+            self.again_at.get_or_insert(sys::now().mono + RETRY);
+        }
     }
 
-    fn try_write(&mut self, snapshot: Vec<u8>) -> io::Result<()> {
+    fn write_snapshot(&mut self, snapshot: Vec<u8>) -> io::Result<()> {
         if self.written != snapshot {
             sys::write_atomic(&self.snapshot, &snapshot, 0o600)?;
             self.written = snapshot;
         }
-        self.append_waiting()
+        Ok(())
     }
 
-    fn append_waiting(&mut self) -> io::Result<()> {
+    fn write_events(&mut self) -> io::Result<()> {
         while let Some(event) = self.events.front() {
             append_event(&self.log, event)?;
             self.events.pop_front();
         }
         Ok(())
-    }
-
-    fn note(&mut self, result: &io::Result<()>) {
-        let failed_before = self.again_at.take().is_some();
-        if let Err(error) = result {
-            self.again_at = Some(sys::now().mono + RETRY);
-            if !failed_before {
-                tracing::error!(%error, "cannot write down what happens to the pod; it goes on");
-            }
-        }
     }
 }

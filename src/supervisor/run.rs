@@ -3,7 +3,7 @@
 use crate::base::{InstanceId, Mono};
 use crate::pod::{Action, Input, Machine, Request, RequestId, Settings};
 use crate::runtime::CgroupError;
-use crate::store::{PodDir, read_json};
+use crate::store::{CONTROL_SOCKET, PodDir, read_json};
 use crate::supervisor::context::Context;
 use crate::supervisor::handle::{Asked, Handle, handle};
 use crate::supervisor::link::{self, Message};
@@ -192,8 +192,6 @@ impl Loop {
                 () = sleep_until(self.world.record.again_at) => drop(self.world.write_down(&self.machine)),
             }
         }
-        // What could not be written so far may fit now that the pod is cleaned up; a new supervisor would come to the same end.
-        let _ = self.world.write_down(&self.machine);
         Ok(())
     }
 
@@ -300,6 +298,9 @@ impl Loop {
 
     fn act(&mut self, actions: Vec<Action>) {
         self.world.perform(actions);
+        if self.machine.view().settled {
+            let _ = std::fs::remove_file(self.world.context.dir.file(CONTROL_SOCKET));
+        }
         self.shown.send_if_modified(|shown| {
             let view = self.machine.view();
             let changed = *shown != view;

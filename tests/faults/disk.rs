@@ -138,6 +138,13 @@ fn wherever_the_disk_of_the_state_is_full_it_is_said_and_the_pod_can_be_deleted(
 }
 
 #[test]
+fn wherever_the_bytes_of_the_state_end_it_is_said_and_the_pod_can_be_deleted() {
+    on_each_runtime(|host| {
+        wherever_it_ends(host, "state", |pages| format!("size={}k", 4 * pages));
+    });
+}
+
+#[test]
 fn wherever_the_disk_of_the_data_is_full_it_is_said_and_the_pod_can_be_deleted() {
     on_each_runtime(|host| {
         wherever_it_ends(host, "data/pods", |files| format!("nr_inodes={files}"));
