@@ -30,8 +30,10 @@ pub(super) fn attend(pod: &PodRecord, args: &RunArgs) -> Outcome {
         }
     });
     let mut shown = BTreeMap::new();
+    let mut troubles = follow::Troubles::default();
     let view = follow::until(pod, None, |view| {
         show_new_instances(pod, view, &mut shown);
+        troubles.tell(pod, view);
         view.settled
     })?;
     let _ended: Vec<()> = shown
