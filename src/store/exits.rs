@@ -1,12 +1,17 @@
 //! The exit record: what the keeper saw end, in fixed-size records that are appended with one write each. A torn last record
-//! (the machine was cut off) is not read.
+//! (the disk was full, the keeper was killed) is not read, and is cut off before the next is appended.
 
 use crate::base::{Exit, Mono, Now, Wall};
+use rustix::fs::{FallocateFlags, fallocate};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
 /// Size of one record on disk: pid, wait status, boot-time and wall-clock milliseconds, little-endian.
 pub const EXIT_RECORD_BYTES: usize = 24;
+
+/// What is reserved on disk for exits: a page has room for 170, and takes no more than the first of them.
+const RESERVED_BYTES: u64 = 4096;
 
 /// One process that ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,15 +54,36 @@ impl ExitRecord {
     }
 }
 
-/// Appends one record. The file must be open for appending.
-pub fn append_exit(mut file: &std::fs::File, record: ExitRecord) -> io::Result<()> {
-    file.write_all(&record.to_bytes())
+/// Opens the exit record for appending. Room for the exits to come is reserved while there is some: a full disk shall not cost
+/// an exit code.
+pub fn open_exits(path: &Path) -> io::Result<File> {
+    let file = File::options().append(true).create(true).open(path)?;
+    cut_torn(&file)?;
+    // Not every file system can.
+    let _ = fallocate(&file, FallocateFlags::KEEP_SIZE, 0, RESERVED_BYTES);
+    Ok(file)
+}
+
+/// Appends one record to a file from [`open_exits`].
+pub fn append_exit(mut file: &File, record: ExitRecord) -> io::Result<()> {
+    file.write_all(&record.to_bytes()).inspect_err(|_| {
+        // Or all that follow would be read as something else.
+        let _ = cut_torn(file);
+    })
+}
+
+fn cut_torn(file: &File) -> io::Result<()> {
+    let length = file.metadata()?.len();
+    match length % EXIT_RECORD_BYTES as u64 {
+        0 => Ok(()),
+        torn => file.set_len(length - torn),
+    }
 }
 
 /// All whole records, oldest first; empty when there is no file.
 pub fn read_exits(path: &Path) -> io::Result<Vec<ExitRecord>> {
     let mut bytes = Vec::new();
-    match std::fs::File::open(path) {
+    match File::open(path) {
         Ok(mut file) => file.read_to_end(&mut bytes)?,
         Err(e) if e.kind() == io::ErrorKind::NotFound => 0,
         Err(e) => return Err(e),
@@ -85,15 +111,15 @@ mod tests {
                 wall: Wall(2),
             },
         };
-        let mut file = std::fs::File::options()
-            .append(true)
-            .create(true)
-            .open(&path)
-            .expect("open");
+        let mut file = open_exits(&path).expect("open");
         append_exit(&file, record(10)).expect("append");
         append_exit(&file, record(11)).expect("append");
         file.write_all(&[1, 2, 3]).expect("torn");
         assert_eq!(read_exits(&path).expect("read"), [record(10), record(11)]);
+        let file = open_exits(&path).expect("open again");
+        append_exit(&file, record(12)).expect("append");
+        let all = [record(10), record(11), record(12)];
+        assert_eq!(read_exits(&path).expect("read"), all, "nothing is misread");
         assert_eq!(record(10).exit(), Exit::Code(7));
     }
 }

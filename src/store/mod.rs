@@ -4,7 +4,7 @@
 //! ```text
 //! <state>/names/<namespace>_<name>     → the pod's UID, made with link(2): taken by one pod at a time
 //! <state>/pods/<uid>/                  0700
-//!     lock            held by the keeper for its whole life
+//!     lock            held by keeper and supervisor: by whichever lives
 //!     plan.json       what was asked, 0600 (it may hold secrets)
 //!     snapshot.json   what is: machine state and view
 //!     events.jsonl    what happened
@@ -26,6 +26,6 @@ mod names;
 
 pub use dirs::{Dirs, PodDir};
 pub use events::{append_event, read_events};
-pub use exits::{EXIT_RECORD_BYTES, ExitRecord, append_exit, read_exits};
+pub use exits::{EXIT_RECORD_BYTES, ExitRecord, append_exit, open_exits, read_exits};
 pub use json::{read_json, write_json};
 pub use names::{NameTaken, claim_name, find_name, release_name};

@@ -20,6 +20,7 @@ mod keeper;
 mod link;
 mod plan;
 mod recover;
+mod remnants;
 mod run;
 mod sandbox;
 mod snapshot;

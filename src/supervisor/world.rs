@@ -33,6 +33,9 @@ pub(super) struct World {
     pub replies: HashMap<RequestId, oneshot::Sender<Result<(), Refusal>>>,
     pub events: File,
     pub boot_id: String,
+    pub session: u32,
+    /// The process that reaps the containers, while it lives.
+    pub keeper: Option<u32>,
 }
 
 /// A process of ours and its output.
@@ -91,6 +94,8 @@ impl World {
             replies: HashMap::new(),
             events,
             boot_id: sys::boot_id(),
+            session: sys::session(std::process::id()).unwrap_or(0),
+            keeper: Some(std::os::unix::process::parent_id()),
         })
     }
 
@@ -150,14 +155,14 @@ impl World {
         self.hands
             .processes
             .insert(instance.clone(), created.process);
-        let pump = created.output.map(start_pump);
-        self.live.insert(
-            instance,
-            Live {
-                pidfd: created.pidfd,
-                pump,
-            },
-        );
+        let live = Live {
+            pidfd: created.pidfd,
+            pump: created.output.map(start_pump),
+        };
+        self.live.insert(instance.clone(), live);
+        if self.keeper.is_none() {
+            self.watch_orphan(&instance);
+        }
         Outcome::Created { pid }
     }
 
@@ -166,6 +171,7 @@ impl World {
         let snapshot = Snapshot {
             format: FORMAT,
             boot_id: self.boot_id.clone(),
+            session: self.session,
             state: machine.state().clone(),
             view: machine.view(),
             hands: self.hands.clone(),

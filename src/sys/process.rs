@@ -1,11 +1,13 @@
 //! Processes: a pid is not an identity, so signals and waits go by pidfd; only the keeper reaps, and it reaps everything.
 
 use crate::base::{Exit, Signal};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd as NixSignalFd};
 use rustix::process::{Pid, PidfdFlags, WaitOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 /// A child that has ended and been reaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,24 +65,43 @@ pub fn signal_pidfd(pidfd: BorrowedFd<'_>, signal: Signal) -> io::Result<()> {
 
 /// Whether the process has not ended. A zombie has ended.
 pub fn pidfd_is_alive(pidfd: BorrowedFd<'_>) -> bool {
-    let mut fds = [nix::poll::PollFd::new(pidfd, nix::poll::PollFlags::POLLIN)];
-    matches!(
-        nix::poll::poll(&mut fds, nix::poll::PollTimeout::ZERO),
-        Ok(0)
-    )
+    pidfd_outlives(pidfd, Duration::ZERO)
+}
+
+/// Waits for the end of a process; whether it has not ended by then.
+pub fn pidfd_outlives(pidfd: BorrowedFd<'_>, patience: Duration) -> bool {
+    let patience = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
+    let mut fds = [PollFd::new(pidfd, PollFlags::POLLIN)];
+    matches!(poll(&mut fds, patience), Ok(0))
 }
 
 /// When a process started, in clock ticks since boot: with the pid, an identity. `None` when it is gone.
 /// Source: proc_pid_stat(5), field 22.
 pub fn start_time(pid: u32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()
+    stat_field(pid, 22)
 }
 
 /// The parent of a process; `None` when it is gone. Source: proc_pid_stat(5), field 4.
 pub fn parent(pid: u32) -> Option<u32> {
+    stat_field(pid, 4)?.try_into().ok()
+}
+
+/// The session of a process; `None` when it is gone. Source: proc_pid_stat(5), field 6.
+pub fn session(pid: u32) -> Option<u32> {
+    stat_field(pid, 6)?.try_into().ok()
+}
+
+/// A number after the name of the program; fields count from 1.
+fn stat_field(pid: u32, field: usize) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+    let (_, from_third) = stat.rsplit_once(") ")?;
+    from_third.split(' ').nth(field - 3)?.parse().ok()
+}
+
+/// All processes that this process can see.
+pub fn processes() -> impl Iterator<Item = u32> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 /// The first version of the kernel's `struct pidfd_info`, which has all we ask for.
@@ -97,8 +118,8 @@ struct PidfdInfo {
 const PIDFD_INFO_EXIT: u64 = 1 << 3;
 nix::ioctl_readwrite!(pidfd_get_info, 0xff, 11, PidfdInfo);
 
-/// How a process ended that was not our child and has been reaped by another. `None` where the kernel does not say (before
-/// 6.15). Source: `linux/pidfd.h`.
+/// How a process ended that was not our child and has been reaped by another. `None` before it is reaped, and where the kernel
+/// does not say (before 6.15). Source: `linux/pidfd.h`.
 pub fn pidfd_exit(pidfd: BorrowedFd<'_>) -> Option<Exit> {
     let mut info = PidfdInfo {
         mask: PIDFD_INFO_EXIT,
@@ -135,11 +156,8 @@ impl SignalFd {
     /// Waits for the next signal; `None` when that is not possible any more.
     pub fn wait(&mut self) -> Option<i32> {
         loop {
-            let mut fds = [nix::poll::PollFd::new(
-                self.0.as_fd(),
-                nix::poll::PollFlags::POLLIN,
-            )];
-            match nix::poll::poll(&mut fds, nix::poll::PollTimeout::NONE) {
+            let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut fds, PollTimeout::NONE) {
                 Ok(_) | Err(nix::Error::EINTR) => {}
                 Err(_) => return None,
             }
