@@ -168,6 +168,8 @@ impl Keeper {
     }
 
     fn supervisor_died(&mut self) {
+        // What it said last is still to be heard.
+        self.listen_to_supervisor();
         let (_, _, lived) = RESTART;
         let supervisor = self.supervisor.take();
         if supervisor.is_some_and(|s| sys::now().mono.since(s.since) >= lived) {
