@@ -1,12 +1,13 @@
 //! The loop itself.
 
-use crate::base::{InstanceId, Mono};
+use crate::base::{Exit, InstanceId, Mono};
 use crate::pod::{Action, Input, Machine, Request, RequestId, Settings};
 use crate::runtime::CgroupError;
 use crate::store::{CONTROL_SOCKET, PodDir, read_json};
 use crate::supervisor::context::Context;
 use crate::supervisor::handle::{Asked, Handle, handle};
 use crate::supervisor::link::{self, Message};
+use crate::supervisor::remnants;
 use crate::supervisor::world::{Completion, World};
 use crate::supervisor::{Hands, Plan, SNAPSHOT, Snapshot};
 use crate::sys;
@@ -48,6 +49,9 @@ pub enum SupervisorError {
     /// The machine's cgroups are not usable.
     #[error("cannot use the cgroups of this machine")]
     Cgroup(#[source] CgroupError),
+    /// A runtime call of an earlier supervisor neither ends nor dies.
+    #[error("cannot outlive process {0}, which an earlier supervisor started")]
+    Remnant(u32),
     /// The event loop failed.
     #[error("cannot run the event loop")]
     Loop(#[source] io::Error),
@@ -93,17 +97,23 @@ where
             Hands::default(),
             true,
         ),
-        Some(snapshot) => (
-            Machine::restore(&pod, settings, snapshot.state),
-            snapshot.hands,
-            false,
-        ),
+        Some(snapshot) => {
+            remnants::outlive(&context.dir, snapshot.session).map_err(SupervisorError::Remnant)?;
+            (
+                Machine::restore(&pod, settings, snapshot.state),
+                snapshot.hands,
+                false,
+            )
+        }
     };
     let mut world = World::new(context, hands)?;
-    let first = match (is_new, world.context.plan.rejected.clone()) {
-        (true, Some((reason, message))) => Input::Rejected { reason, message },
-        (true, None) => Input::Timer,
-        (false, _) => Input::Recovered(world.look(&machine, held)),
+    let (first, ended) = match (is_new, world.context.plan.rejected.clone()) {
+        (true, Some((reason, message))) => (Input::Rejected { reason, message }, Vec::new()),
+        (true, None) => (Input::Timer, Vec::new()),
+        (false, _) => {
+            let sight = world.look(&machine, held);
+            (Input::Recovered(sight.seen), sight.ended)
+        }
     };
     let (handle, asked, shown) = handle(machine.view());
     let served = tokio::spawn(serve(listener, handle));
@@ -115,7 +125,7 @@ where
         requests: 0,
         terminations: 0,
     }
-    .run(first, is_new)
+    .run(first, is_new, ended)
     .await?;
     // The last view is shown; the door closes by itself now that nobody receives requests.
     let _ = served.await;
@@ -160,7 +170,12 @@ struct Loop {
 }
 
 impl Loop {
-    async fn run(mut self, first: Input, is_new: bool) -> Result<(), SupervisorError> {
+    async fn run(
+        mut self,
+        first: Input,
+        is_new: bool,
+        ended: Vec<(InstanceId, Exit)>,
+    ) -> Result<(), SupervisorError> {
         let keeper = self
             .world
             .context
@@ -168,17 +183,19 @@ impl Loop {
             .try_clone()
             .map_err(SupervisorError::Loop)?;
         let keeper = sys::watch(keeper).map_err(SupervisorError::Loop)?;
-        let mut keeper_lives = true;
         self.begin(first, is_new)?;
+        for (instance, exit) in ended {
+            self.world.finish(instance, exit);
+        }
         self.world.read_new_exits();
         while !self.machine.view().settled || !self.world.tasks.is_empty() {
             let deadline = self.machine.next_deadline();
             tokio::select! {
                 // Exits before completions, so that a start that ended early is seen as ended; facts before wishes.
                 biased;
-                ready = keeper.readable(), if keeper_lives => {
+                ready = keeper.readable(), if self.world.keeper.is_some() => {
                     if let Ok(mut ready) = ready {
-                        keeper_lives = self.listen(&keeper);
+                        self.listen(&keeper);
                         ready.clear_ready();
                     }
                 }
@@ -208,8 +225,9 @@ impl Loop {
         Ok(())
     }
 
-    /// Everything the keeper has said; false when it is gone.
-    fn listen(&mut self, keeper: &AsyncFd<OwnedFd>) -> bool {
+    /// Everything the keeper has said. Without one the pod goes on: nothing is held for a successor any more, and exits are seen by
+    /// pidfd.
+    fn listen(&mut self, keeper: &AsyncFd<OwnedFd>) {
         loop {
             match link::receive(keeper.get_ref().as_fd(), true) {
                 Ok(Some(Message::Exits)) => self.world.read_new_exits(),
@@ -218,11 +236,13 @@ impl Loop {
                 Ok(Some(
                     Message::Hold(..) | Message::Drop(_) | Message::Listener(_) | Message::Go,
                 )) => {}
-                Ok(None) => return false,
-                Err(nix::Error::EAGAIN) => return true,
+                Ok(None) => {
+                    tracing::error!("the keeper died; the pod goes on without it");
+                    return self.world.lose_keeper();
+                }
+                Err(nix::Error::EAGAIN) => return,
                 Err(error) => {
-                    tracing::error!(%error, "cannot understand the keeper");
-                    return true;
+                    return tracing::error!(%error, "cannot understand the keeper");
                 }
             }
         }
