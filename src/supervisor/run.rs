@@ -15,10 +15,15 @@ use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
+
+/// After so long without anything to do the program lets go of its pages: longer than the pauses within a start or a stop.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// The supervisor could not begin or go on.
 #[derive(Debug, thiserror::Error)]
@@ -51,14 +56,27 @@ where
     S: FnOnce(UnixListener, Handle) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
+    let is_quiet = Arc::new(AtomicBool::new(false));
+    let at_park = Arc::clone(&is_quiet);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        // The last thing before the thread waits: whatever ran after it would be mapped again.
+        .on_thread_park(move || {
+            if at_park.swap(false, Ordering::Relaxed) {
+                sys::release_program();
+            }
+        })
         .build()
         .map_err(SupervisorError::Loop)?;
-    runtime.block_on(run(dir, keeper, serve))
+    runtime.block_on(run(dir, keeper, serve, is_quiet))
 }
 
-async fn run<S, F>(dir: PodDir, keeper: OwnedFd, serve: S) -> Result<(), SupervisorError>
+async fn run<S, F>(
+    dir: PodDir,
+    keeper: OwnedFd,
+    serve: S,
+    is_quiet: Arc<AtomicBool>,
+) -> Result<(), SupervisorError>
 where
     S: FnOnce(UnixListener, Handle) -> F,
     F: Future<Output = ()> + Send + 'static,
@@ -107,6 +125,7 @@ where
         written: None,
         requests: 0,
         terminations: 0,
+        is_quiet,
     }
     .run(first)
     .await?;
@@ -152,6 +171,8 @@ struct Loop {
     written: Option<Vec<u8>>,
     requests: u64,
     terminations: u32,
+    /// Set when there has been nothing to do for a while.
+    is_quiet: Arc<AtomicBool>,
 }
 
 impl Loop {
@@ -184,6 +205,7 @@ impl Loop {
                 }
                 Some((request, reply)) = self.asked.recv() => self.ask(request, Some(reply)),
                 () = sleep_until(deadline) => self.step(Input::Timer),
+                () = rest(&self.is_quiet) => {}
             }
         }
         Ok(())
@@ -282,6 +304,13 @@ impl Loop {
             changed
         });
     }
+}
+
+/// Says when there has been nothing to do for a while; then there is still nothing to do.
+async fn rest(is_quiet: &AtomicBool) {
+    tokio::time::sleep(QUIET).await;
+    is_quiet.store(true, Ordering::Relaxed);
+    std::future::pending().await
 }
 
 /// Waits until a moment of the machine's clock; for ever without one.
