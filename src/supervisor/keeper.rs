@@ -115,6 +115,7 @@ impl Keeper {
         let timeout = self.restart_at.map_or(PollTimeout::NONE, |at| {
             PollTimeout::try_from(at.since(now)).unwrap_or(PollTimeout::MAX)
         });
+        sys::release_program();
         let (signalled, spoken_to) = self.wait(timeout)?;
         if spoken_to {
             self.listen_to_supervisor();

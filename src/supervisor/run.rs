@@ -16,10 +16,15 @@ use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
+
+/// After so long without anything to do the program lets go of its pages: longer than the pauses within a start or a stop.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// The supervisor could not begin or go on.
 #[derive(Debug, thiserror::Error)]
@@ -63,14 +68,27 @@ where
     S: FnOnce(UnixListener, Handle) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
+    let is_quiet = Arc::new(AtomicBool::new(false));
+    let at_park = Arc::clone(&is_quiet);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        // The last thing before the thread waits: whatever ran after it would be mapped again.
+        .on_thread_park(move || {
+            if at_park.swap(false, Ordering::Relaxed) {
+                sys::release_program();
+            }
+        })
         .build()
         .map_err(SupervisorError::Loop)?;
-    runtime.block_on(run(dir, keeper, serve))
+    runtime.block_on(run(dir, keeper, serve, is_quiet))
 }
 
-async fn run<S, F>(dir: PodDir, keeper: OwnedFd, serve: S) -> Result<(), SupervisorError>
+async fn run<S, F>(
+    dir: PodDir,
+    keeper: OwnedFd,
+    serve: S,
+    is_quiet: Arc<AtomicBool>,
+) -> Result<(), SupervisorError>
 where
     S: FnOnce(UnixListener, Handle) -> F,
     F: Future<Output = ()> + Send + 'static,
@@ -124,6 +142,7 @@ where
         shown,
         requests: 0,
         terminations: 0,
+        is_quiet,
     }
     .run(first, is_new, ended)
     .await?;
@@ -167,6 +186,8 @@ struct Loop {
     shown: watch::Sender<crate::pod::PodView>,
     requests: u64,
     terminations: u32,
+    /// Set when there has been nothing to do for a while.
+    is_quiet: Arc<AtomicBool>,
 }
 
 impl Loop {
@@ -207,6 +228,7 @@ impl Loop {
                 Some((request, reply)) = self.asked.recv() => self.ask(request, Some(reply)),
                 () = sleep_until(deadline) => self.step(Input::Timer),
                 () = sleep_until(self.world.record.again_at) => drop(self.world.write_down(&self.machine)),
+                () = rest(&self.is_quiet) => {}
             }
         }
         Ok(())
@@ -328,6 +350,13 @@ impl Loop {
             changed
         });
     }
+}
+
+/// Says when there has been nothing to do for a while; then there is still nothing to do.
+async fn rest(is_quiet: &AtomicBool) {
+    tokio::time::sleep(QUIET).await;
+    is_quiet.store(true, Ordering::Relaxed);
+    std::future::pending().await
 }
 
 /// Waits until a moment of the machine's clock; for ever without one.
