@@ -14,7 +14,7 @@ use crate::cli::terminal::{self, Screen, Terminal};
 use crate::runtime::{CgroupError, Driver, ExecCall, Layout, PodCgroup, kill_exec, read_pid_file};
 use crate::store::{read_json, write_json};
 use crate::supervisor::PodRecord;
-use crate::sys::{self, SignalFd};
+use crate::sys::{self, Child, SignalFd};
 use nix::sys::signal::Signal as Caught;
 use serde_json::Value;
 use std::io;
@@ -78,6 +78,7 @@ fn execute(settings: &Settings, args: &ExecArgs) -> Outcome {
             .timeout
             .map(|seconds| crate::cli::follow::now() + Duration::from_secs(seconds)),
         screen: None,
+        ended: Vec::new(),
     };
     sys::with_no_signal_blocked(&mut command);
     let what = format!("run `{}`", argv[0].to_string_lossy());
@@ -148,6 +149,8 @@ struct Wait {
     signals: SignalFd,
     deadline: Option<Instant>,
     screen: Option<Screen>,
+    /// All that have ended: a short command may end before the runtime that started it.
+    ended: Vec<Child>,
 }
 
 impl Wait {
@@ -155,11 +158,10 @@ impl Wait {
     fn child(&mut self, pid: u32) -> Result<Option<u8>, Failed> {
         let pidfd = sys::pidfd(pid).ok();
         loop {
-            while let Some(child) = sys::reap_any() {
-                if child.pid == pid {
-                    let code = crate::base::Exit::from_wait_status(child.status).code();
-                    return Ok(Some(u8::try_from(code).unwrap_or(u8::MAX)));
-                }
+            self.ended.extend(std::iter::from_fn(sys::reap_any));
+            if let Some(child) = self.ended.iter().find(|child| child.pid == pid) {
+                let code = crate::base::Exit::from_wait_status(child.status).code();
+                return Ok(Some(u8::try_from(code).unwrap_or(u8::MAX)));
             }
             let left = self
                 .deadline
