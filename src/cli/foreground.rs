@@ -21,7 +21,10 @@ pub(super) fn attend(pod: &PodRecord, args: &RunArgs) -> Outcome {
     let for_stop = pod.clone();
     std::thread::spawn(move || {
         let mut asked = 0;
-        while signals.wait().is_some() {
+        loop {
+            if signals.wait(None).is_none() {
+                continue;
+            }
             asked += 1;
             run::ask_to_stop(&for_stop, asked > 1);
         }

@@ -73,7 +73,8 @@ pub fn keep(dir: PodDir, listener: OwnedFd) -> Result<(), KeeperError> {
     let call = |what| move |e: nix::Error| KeeperError::Call(what, e.into());
     // A session of its own: a signal to the terminal's process group is not for the pod.
     let _ = nix::unistd::setsid();
-    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    // What containers read, like their resolv.conf, must not depend on who ran us. Secrets say their mode, in directories of 0700.
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     let lock_path = dir.file("lock");
     let lock = Lock::try_take(&lock_path)
         .map_err(|source| KeeperError::Open {
@@ -199,7 +200,9 @@ impl Keeper {
         let (ours, theirs) =
             sys::connected_pair().map_err(|e| KeeperError::Call("make a socket pair", e.into()))?;
         // `/proc/self/exe` stays this very program when the file is replaced.
-        let child = Command::new("/proc/self/exe")
+        let mut command = Command::new("/proc/self/exe");
+        sys::with_no_signal_blocked(&mut command);
+        let child = command
             .args([
                 SUPERVISOR_VERB.as_ref(),
                 self.dir.state.as_os_str(),
