@@ -42,7 +42,7 @@ pub(super) fn reread(pod: &PodRecord) -> Result<PodRecord, Failed> {
     })
 }
 
-/// Whether the pod has a keeper, which holds its lock for its whole life.
+/// Whether the pod has a keeper or a supervisor: they hold its lock.
 pub(super) fn is_supervised(pod: &PodRecord) -> bool {
     let lock = pod.dir.file("lock");
     lock.exists() && Lock::try_take(&lock).is_ok_and(|lock| lock.is_none())
@@ -51,14 +51,13 @@ pub(super) fn is_supervised(pod: &PodRecord) -> bool {
 /// A pod whose keeper died gets a new one, which goes on from what it finds.
 pub(super) fn ensure_supervised(pod: &PodRecord) -> Result<(), Failed> {
     let lock = Lock::try_take(&pod.dir.file("lock")).map_err(cannot("look at the pod's lock"))?;
-    if lock.is_none() || has_ended(&reread(pod)?) {
+    let ended = has_ended(&reread(pod)?);
+    let Some(lock) = lock.filter(|_| !ended) else {
         return Ok(());
-    }
-    drop(lock);
-    spawn::start_keeper(&pod.dir).map_err(cannot(format!(
-        "start a keeper for pod `{}`",
-        pod.plan.pod.name
-    )))?;
+    };
+    let name = &pod.plan.pod.name;
+    let started = spawn::start_keeper(&pod.dir, lock);
+    started.map_err(cannot(format!("start a keeper for pod `{name}`")))?;
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use crate::api::{self, Client};
 use crate::cli::exit::{Code, Failed, cannot};
 use crate::store::{Dirs, NameTaken, PodDir, claim_name, release_name, write_json};
 use crate::supervisor::{KEEPER_VERB, Plan, SNAPSHOT};
-use crate::sys;
+use crate::sys::{self, Lock};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
@@ -32,7 +32,8 @@ pub(super) fn spawn(plan: &Plan) -> Result<PodDir, Failed> {
             .create(&dir.state)?;
         sys::create_dirs(&dir.data, 0o700)?;
         write_json(&dir.file("plan.json"), plan)?;
-        begun(&dir, start_keeper(&dir)?)
+        let lock = Lock::try_take(&dir.file("lock"))?.ok_or(io::ErrorKind::ResourceBusy)?;
+        begun(&dir, start_keeper(&dir, lock)?)
     };
     if let Err(error) = start() {
         let conflict = error.kind() == io::ErrorKind::AlreadyExists;
@@ -53,8 +54,9 @@ pub(super) fn spawn(plan: &Plan) -> Result<PodDir, Failed> {
     Ok(dir)
 }
 
-/// Starts a keeper on a pod's directory. It gets the listening socket, so that whoever connects from now on is served.
-pub(super) fn start_keeper(dir: &PodDir) -> io::Result<Child> {
+/// Starts a keeper on a pod's directory. It gets the pod's lock, so that there is one at a time, and the listening socket, so that
+/// whoever connects from now on is served.
+pub(super) fn start_keeper(dir: &PodDir, lock: Lock) -> io::Result<Child> {
     let listener = OwnedFd::from(api::listen(dir)?);
     let log = File::options()
         .append(true)
@@ -69,7 +71,7 @@ pub(super) fn start_keeper(dir: &PodDir) -> io::Result<Child> {
     ]);
     command
         .stdin(Stdio::from(listener))
-        .stdout(log.try_clone()?)
+        .stdout(Stdio::from(lock.into_fd()))
         .stderr(log);
     // Nothing of the caller's surroundings belongs to the pod; the runtime is looked up by its full path.
     command.current_dir("/").env_clear().env(

@@ -1,13 +1,17 @@
 //! The exit record: what the keeper saw end, in fixed-size records that are appended with one write each. A torn last record
-//! (the machine was cut off) is not read.
+//! (the disk was full, the keeper was killed) is not read, and is cut off before the next is appended.
 
 use crate::base::{Exit, Mono, Now, Wall};
+use rustix::fs::{FallocateFlags, fallocate};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
 /// Size of one record on disk: pid, wait status, boot-time and wall-clock milliseconds, little-endian.
 pub const EXIT_RECORD_BYTES: usize = 24;
+
+/// What is reserved on disk for exits: a page has room for 170, and takes no more than the first of them.
+const RESERVED_BYTES: u64 = 4096;
 
 /// One process that ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,24 +54,25 @@ impl ExitRecord {
     }
 }
 
-/// Opens a record for appending, making it if needed. What a torn write left at its end is cut off: later records would be
-/// read out of step.
+/// Opens the exit record for appending. Room for the exits to come is reserved while there is some: a full disk shall not cost
+/// an exit code.
 pub fn open_exits(path: &Path) -> io::Result<File> {
     let file = File::options().append(true).create(true).open(path)?;
-    cut_to_whole_records(&file)?;
+    cut_torn(&file)?;
+    // Not every file system can.
+    let _ = fallocate(&file, FallocateFlags::KEEP_SIZE, 0, RESERVED_BYTES);
     Ok(file)
 }
 
-/// Appends one record to a file of [`open_exits`], whole or not at all.
+/// Appends one record to a file from [`open_exits`].
 pub fn append_exit(mut file: &File, record: ExitRecord) -> io::Result<()> {
-    let written = file.write_all(&record.to_bytes());
-    if written.is_err() {
-        cut_to_whole_records(file)?;
-    }
-    written
+    file.write_all(&record.to_bytes()).inspect_err(|_| {
+        // Or all that follow would be read as something else.
+        let _ = cut_torn(file);
+    })
 }
 
-fn cut_to_whole_records(file: &File) -> io::Result<()> {
+fn cut_torn(file: &File) -> io::Result<()> {
     let length = file.metadata()?.len();
     match length % EXIT_RECORD_BYTES as u64 {
         0 => Ok(()),
@@ -113,11 +118,8 @@ mod tests {
         assert_eq!(read_exits(&path).expect("read"), [record(10), record(11)]);
         let file = open_exits(&path).expect("open again");
         append_exit(&file, record(12)).expect("append");
-        assert_eq!(
-            read_exits(&path).expect("read"),
-            [record(10), record(11), record(12)],
-            "what comes after a torn record is in step"
-        );
+        let all = [record(10), record(11), record(12)];
+        assert_eq!(read_exits(&path).expect("read"), all, "nothing is misread");
         assert_eq!(record(10).exit(), Exit::Code(7));
     }
 }

@@ -4,7 +4,7 @@
 //! ```text
 //! <state>/names/<namespace>_<name>     → the pod's UID, made with link(2): taken by one pod at a time
 //! <state>/pods/<uid>/                  0700
-//!     lock            held by the keeper for its whole life
+//!     lock            held by keeper and supervisor: by whichever lives
 //!     plan.json       what was asked, 0600 (it may hold secrets)
 //!     snapshot.json   what is: machine state and view
 //!     events.jsonl    what happened

@@ -1,7 +1,7 @@
 //! One function per action of the machine, of the same name. Those with an operation start a task and return at once.
 
 use crate::base::{InstanceId, Signal};
-use crate::image::Image;
+use crate::image::{self, Image};
 use crate::pod::{Action, Failure, FailureReason, InstanceKind, OpId, Refusal, RequestId};
 use crate::supervisor::context::{Context, other, runtime_failure};
 use crate::supervisor::world::{Change, Completion, World};
@@ -141,7 +141,8 @@ impl World {
     }
 }
 
-/// Lets a short-lived process of this program bring the image: unpacking and, later, TLS stay out of the resident one.
+/// The image if it is here; otherwise a short-lived process of this program brings it: unpacking and, later, TLS stay out of the
+/// resident one.
 async fn bring_image(context: &Context, container: &str) -> Result<Image, Failure> {
     let pull = |message: String| Failure {
         reason: FailureReason::ErrImagePull,
@@ -150,6 +151,9 @@ async fn bring_image(context: &Context, container: &str) -> Result<Image, Failur
     let Some(container) = context.plan.pod.container(container) else {
         return Err(pull(format!("pod has no container `{container}`")));
     };
+    if let Some(image) = image::ready(&context.plan.dirs.data, &container.image) {
+        return Ok(image);
+    }
     let mut command = tokio::process::Command::new("/proc/self/exe");
     let policy = serde_json::to_string(&container.pull_policy).unwrap_or_default();
     command.args([

@@ -9,7 +9,7 @@ use crate::base::InstanceId;
 use crate::store::{ExitRecord, PodDir, append_exit, open_exits};
 use crate::supervisor::SNAPSHOT;
 use crate::supervisor::link::{self, Message};
-use crate::sys::{self, Lock, SignalFd};
+use crate::sys::{self, SignalFd};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use std::fs::File;
@@ -31,9 +31,6 @@ const RESTART: (Duration, Duration, Duration) = (
 /// The keeper could not begin.
 #[derive(Debug, thiserror::Error)]
 pub enum KeeperError {
-    /// Another keeper has this pod.
-    #[error("cannot keep pod `{}`: it has a keeper", .0.display())]
-    Taken(PathBuf),
     /// A file of the pod.
     #[error("cannot open `{}`", path.display())]
     Open {
@@ -59,29 +56,24 @@ struct Keeper {
     supervisor: Option<Supervisor>,
     restart_wait: Duration,
     restart_at: Option<crate::base::Mono>,
-    _lock: Lock,
 }
 
 struct Supervisor {
     pid: u32,
     socket: OwnedFd,
     since: crate::base::Mono,
+    /// It has closed its side: nothing more will be heard but its end.
+    is_silent: bool,
 }
 
-/// Runs the keeper of one pod until the pod is settled. `listener` is its listening control socket.
+/// Runs the keeper of one pod until the pod is settled. `listener` is its listening control socket. Standard output is the pod's
+/// lock, taken: the supervisor inherits it, so that the pod is nobody else's while either lives.
 pub fn keep(dir: PodDir, listener: OwnedFd) -> Result<(), KeeperError> {
     let call = |what| move |e: nix::Error| KeeperError::Call(what, e.into());
     // A session of its own: a signal to the terminal's process group is not for the pod.
     let _ = nix::unistd::setsid();
     // What containers read, like their resolv.conf, must not depend on who ran us. Secrets say their mode, in directories of 0700.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
-    let lock_path = dir.file("lock");
-    let lock = Lock::try_take(&lock_path)
-        .map_err(|source| KeeperError::Open {
-            path: lock_path,
-            source,
-        })?
-        .ok_or_else(|| KeeperError::Taken(dir.state.clone()))?;
     sys::become_subreaper().map_err(|e| KeeperError::Call("become a subreaper", e))?;
     sys::enter_private_mounts().map_err(call("enter a private mount namespace"))?;
     let path = dir.file("exits");
@@ -103,7 +95,6 @@ pub fn keep(dir: PodDir, listener: OwnedFd) -> Result<(), KeeperError> {
         supervisor: None,
         restart_wait: Duration::ZERO,
         restart_at: Some(sys::now().mono),
-        _lock: lock,
     };
     while keeper.turn()? {}
     Ok(())
@@ -115,11 +106,16 @@ impl Keeper {
         let now = sys::now().mono;
         if self.restart_at.is_some_and(|at| at <= now) {
             self.restart_at = None;
-            self.start_supervisor()?;
+            if let Err(error) = self.start_supervisor() {
+                // The machine may be out of memory or processes; the containers still need their keeper.
+                eprintln!("cannot start the supervisor: {error}");
+                self.restart_later();
+            }
         }
         let timeout = self.restart_at.map_or(PollTimeout::NONE, |at| {
             PollTimeout::try_from(at.since(now)).unwrap_or(PollTimeout::MAX)
         });
+        sys::release_program();
         let (signalled, spoken_to) = self.wait(timeout)?;
         if spoken_to {
             self.listen_to_supervisor();
@@ -139,6 +135,7 @@ impl Keeper {
         let socket = self
             .supervisor
             .as_ref()
+            .filter(|supervisor| !supervisor.is_silent)
             .map_or(self.signals.as_fd(), |s| s.socket.as_fd());
         let mut fds = [self.signals.as_fd(), socket].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
         match poll(&mut fds, timeout) {
@@ -177,28 +174,29 @@ impl Keeper {
     }
 
     fn supervisor_died(&mut self) -> Result<(), KeeperError> {
+        // What it said last is still to be heard.
+        self.listen_to_supervisor();
         if !self.dir.file(SNAPSHOT).exists() {
             return Err(KeeperError::Unbegun(self.dir.state.clone()));
         }
-        let now = sys::now().mono;
-        let (first, longest, lived) = RESTART;
-        if self
-            .supervisor
-            .take()
-            .is_some_and(|s| now.since(s.since) >= lived)
-        {
+        let (_, _, lived) = RESTART;
+        let supervisor = self.supervisor.take();
+        if supervisor.is_some_and(|s| sys::now().mono.since(s.since) >= lived) {
             self.restart_wait = Duration::ZERO;
         }
-        self.restart_at = Some(now + self.restart_wait);
-        self.restart_wait = (self.restart_wait * 2).clamp(first, longest);
+        self.restart_later();
         Ok(())
     }
 
+    fn restart_later(&mut self) {
+        let (first, longest, _) = RESTART;
+        self.restart_at = Some(sys::now().mono + self.restart_wait);
+        self.restart_wait = (self.restart_wait * 2).clamp(first, longest);
+    }
+
     /// Starts a supervisor and gives it all it must know: the control socket and what is held.
-    fn start_supervisor(&mut self) -> Result<(), KeeperError> {
-        let call = |what| move |e: std::io::Error| KeeperError::Call(what, e);
-        let (ours, theirs) =
-            sys::connected_pair().map_err(|e| KeeperError::Call("make a socket pair", e.into()))?;
+    fn start_supervisor(&mut self) -> std::io::Result<()> {
+        let (ours, theirs) = sys::connected_pair()?;
         // `/proc/self/exe` stays this very program when the file is replaced.
         let mut command = Command::new("/proc/self/exe");
         sys::with_no_signal_blocked(&mut command);
@@ -209,12 +207,12 @@ impl Keeper {
                 self.dir.data.as_os_str(),
             ])
             .stdin(Stdio::from(theirs))
-            .spawn()
-            .map_err(call("start the supervisor"))?;
+            .spawn()?;
         self.supervisor = Some(Supervisor {
             pid: child.id(),
             socket: ours,
             since: sys::now().mono,
+            is_silent: false,
         });
         self.tell(|socket| link::send(socket, b'L', "", &[self.listener.as_fd()]));
         for (key, fds) in &self.held {
@@ -226,10 +224,18 @@ impl Keeper {
     }
 
     fn listen_to_supervisor(&mut self) {
-        let Some(supervisor) = &self.supervisor else {
+        let Some(supervisor) = &mut self.supervisor else {
             return;
         };
-        while let Ok(Some(message)) = link::receive(supervisor.socket.as_fd(), true) {
+        loop {
+            let message = match link::receive(supervisor.socket.as_fd(), true) {
+                Ok(Some(message)) => message,
+                Ok(None) => {
+                    supervisor.is_silent = true;
+                    return;
+                }
+                Err(_) => return,
+            };
             match message {
                 Message::Hold(key, fds) => {
                     self.held.retain(|(held, _)| *held != key);

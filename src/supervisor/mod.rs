@@ -21,6 +21,7 @@ mod link;
 mod plan;
 mod record;
 mod recover;
+mod remnants;
 mod run;
 mod sandbox;
 mod snapshot;

@@ -10,43 +10,68 @@ use crate::supervisor::world::{Completion, Live, World, start_pump};
 use crate::sys;
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+use tokio::io::unix::AsyncFd;
+
+/// How long the exit of a process that has ended may take to be known: until its parent, whoever that is, has reaped it.
+const REAP_DEADLINE: Duration = Duration::from_secs(1);
+
+/// What a new supervisor sees.
+pub(super) struct Sight {
+    /// What became of every instance that the machine believes to exist.
+    pub seen: Vec<(InstanceId, Observed)>,
+    /// Those that ended while nobody looked. They are seen as running, so that their ends are told like any other: with the rest of
+    /// their output and their last words.
+    pub ended: Vec<(InstanceId, Exit)>,
+}
+
+/// How the process of an instance is found.
+enum Found {
+    /// It waits for its start or runs.
+    Alive(Observed),
+    /// It ended, and may have said something.
+    Ended(Exit),
+    /// It ended without having run.
+    Gone(Observed),
+}
 
 impl World {
-    /// What became of every instance that the machine believes to exist. `held` is what the keeper kept open.
+    /// Looks for every instance that the machine believes to exist. `held` is what the keeper kept open.
     pub fn look(
         &mut self,
         machine: &Machine,
         mut held: HashMap<InstanceId, Vec<OwnedFd>>,
-    ) -> Vec<(InstanceId, Observed)> {
+    ) -> Sight {
         let records = read_exits(&self.context.dir.file("exits")).unwrap_or_default();
         self.exits_read = records.len();
-        let mut seen = Vec::new();
+        let (mut seen, mut ended) = (Vec::new(), Vec::new());
         for instance in machine.instances() {
-            let process = self.hands.processes.get(&instance).copied();
-            let observed = match process {
-                None => self.trace_of(&instance),
-                Some(process) => self.state_of(&instance, process, &records),
+            let Some(process) = self.hands.processes.get(&instance).copied() else {
+                seen.push((instance.clone(), self.trace_of(&instance)));
+                continue;
             };
-            if let Observed::Created { .. } | Observed::Running { .. } = observed {
-                let attempt = process.map_or(0, |process| process.attempt);
-                let output = held
-                    .remove(&instance)
-                    .and_then(|fds| self.reopen(&instance, attempt, fds));
-                let pidfd = process.and_then(|process| sys::pidfd(process.pid).ok());
-                if let (Some(process), Some(fd)) = (process, &pidfd) {
-                    self.watch_orphan(&instance, process, fd);
+            let (observed, pidfd) = match self.find(&instance, process, &records) {
+                Found::Alive(observed) => (observed, sys::pidfd(process.pid).ok()),
+                Found::Ended(exit) => {
+                    ended.push((instance.clone(), exit));
+                    (Observed::Running { pid: process.pid }, None)
                 }
-                self.live.insert(
-                    instance.clone(),
-                    Live {
-                        pidfd,
-                        pump: output.map(start_pump),
-                    },
-                );
+                Found::Gone(observed) => {
+                    seen.push((instance, observed));
+                    continue;
+                }
+            };
+            let output = held
+                .remove(&instance)
+                .and_then(|fds| self.reopen(&instance, process.attempt, fds));
+            let pump = output.map(start_pump);
+            self.live.insert(instance.clone(), Live { pidfd, pump });
+            if sys::parent(process.pid) != self.keeper {
+                self.watch_orphan(&instance);
             }
             seen.push((instance, observed));
         }
-        seen
+        Sight { seen, ended }
     }
 
     /// An instance whose create was not heard of to the end.
@@ -66,38 +91,28 @@ impl World {
         }
     }
 
-    fn state_of(
-        &self,
-        instance: &InstanceId,
-        process: Process,
-        records: &[ExitRecord],
-    ) -> Observed {
+    fn find(&self, instance: &InstanceId, process: Process, records: &[ExitRecord]) -> Found {
+        let context = &self.context;
+        let pid = process.pid;
         let recorded = records
             .iter()
             .skip(process.exits_before)
-            .find(|record| record.pid == process.pid);
-        if let Some(record) = recorded {
-            let oom_killed = self
-                .context
-                .cgroup
-                .oom_kills(instance)
-                .is_ok_and(|kills| kills > 0);
-            return Observed::Gone {
-                exit: record.exit(),
-                oom_killed,
-            };
+            .find(|record| record.pid == pid)
+            .map(|record| record.exit());
+        let has_run = process.started || !context.driver.is_waiting_for_start(instance);
+        let lives = recorded.is_none() && sys::start_time(pid) == Some(process.start_time);
+        match (lives, has_run) {
+            (true, true) => Found::Alive(Observed::Running { pid }),
+            (true, false) => Found::Alive(Observed::Created { pid }),
+            (false, true) if context.container_of(instance).is_some() => {
+                Found::Ended(recorded.unwrap_or(Exit::Unknown))
+            }
+            // Pause says nothing, and nothing may be created in what it leaves.
+            (false, _) => Found::Gone(Observed::Gone {
+                exit: recorded.unwrap_or(Exit::Unknown),
+                oom_killed: context.cgroup.oom_kills(instance).is_ok_and(|n| n > 0),
+            }),
         }
-        let pid = process.pid;
-        if sys::start_time(pid) != Some(process.start_time) {
-            return Observed::Gone {
-                exit: Exit::Unknown,
-                oom_killed: false,
-            };
-        }
-        if process.started || !self.context.driver.is_waiting_for_start(instance) {
-            return Observed::Running { pid };
-        }
-        Observed::Created { pid }
     }
 
     /// The output of an instance that a predecessor read.
@@ -114,27 +129,47 @@ impl World {
         })
     }
 
-    /// A process whose keeper died is not our keeper's child: its pidfd tells that it ended, and a new kernel also how.
-    fn watch_orphan(&mut self, instance: &InstanceId, process: Process, pidfd: &OwnedFd) {
-        if sys::parent(process.pid) == Some(std::os::unix::process::parent_id()) {
-            return;
+    /// Nobody reaps for us any more. What the keeper has written is read first: it knew exits that the kernel does not tell.
+    pub fn lose_keeper(&mut self) {
+        self.read_new_exits();
+        self.keeper = None;
+        let orphans: Vec<_> = self.live.keys().cloned().collect();
+        for instance in orphans {
+            self.watch_orphan(&instance);
         }
-        let Ok(fd) = pidfd.as_fd().try_clone_to_owned() else {
+    }
+
+    /// A process that is not our keeper's child: its pidfd tells that it ended, and a new kernel also how.
+    pub fn watch_orphan(&mut self, instance: &InstanceId) {
+        let pidfd = self.live.get(instance).and_then(|live| live.pidfd.as_ref());
+        let Some(Ok(fd)) = pidfd.map(OwnedFd::try_clone) else {
             return;
         };
         let instance = instance.clone();
         self.tasks.spawn(async move {
             let exit = match sys::watch(fd) {
-                Ok(fd) => {
-                    let _ = fd.readable().await;
-                    sys::pidfd_exit(fd.get_ref().as_fd())
-                }
-                Err(_) => None,
+                Ok(fd) => exit_of_orphan(&fd).await,
+                Err(_) => Exit::Unknown,
             };
-            Completion::Vanished {
-                instance,
-                exit: exit.unwrap_or(Exit::Unknown),
-            }
+            Completion::Vanished { instance, exit }
         });
     }
+}
+
+/// Waits for the end of a process that another reaps; never guesses how it ended.
+async fn exit_of_orphan(fd: &AsyncFd<OwnedFd>) -> Exit {
+    let _ = fd.readable().await;
+    let told = tokio::time::timeout(REAP_DEADLINE, async {
+        loop {
+            if let Some(exit) = sys::pidfd_exit(fd.get_ref().as_fd()) {
+                return exit;
+            }
+            match fd.readable().await {
+                // It hangs up once more when it is reaped.
+                Ok(mut ready) => ready.clear_ready(),
+                Err(_) => return Exit::Unknown,
+            }
+        }
+    });
+    told.await.unwrap_or(Exit::Unknown)
 }

@@ -1,12 +1,13 @@
 //! The loop itself.
 
-use crate::base::{InstanceId, Mono};
+use crate::base::{Exit, InstanceId, Mono};
 use crate::pod::{Action, Input, Machine, Request, RequestId, Settings};
 use crate::runtime::CgroupError;
 use crate::store::{CONTROL_SOCKET, PodDir, read_json};
 use crate::supervisor::context::Context;
 use crate::supervisor::handle::{Asked, Handle, handle};
 use crate::supervisor::link::{self, Message};
+use crate::supervisor::remnants;
 use crate::supervisor::world::{Completion, World};
 use crate::supervisor::{Hands, Plan, SNAPSHOT, Snapshot};
 use crate::sys;
@@ -15,10 +16,15 @@ use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
+
+/// After so long without anything to do the program lets go of its pages: longer than the pauses within a start or a stop.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// The supervisor could not begin or go on.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +54,9 @@ pub enum SupervisorError {
     /// The machine's cgroups are not usable.
     #[error("cannot use the cgroups of this machine")]
     Cgroup(#[source] CgroupError),
+    /// A runtime call of an earlier supervisor neither ends nor dies.
+    #[error("cannot outlive process {0}, which an earlier supervisor started")]
+    Remnant(u32),
     /// The event loop failed.
     #[error("cannot run the event loop")]
     Loop(#[source] io::Error),
@@ -59,14 +68,27 @@ where
     S: FnOnce(UnixListener, Handle) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
+    let is_quiet = Arc::new(AtomicBool::new(false));
+    let at_park = Arc::clone(&is_quiet);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        // The last thing before the thread waits: whatever ran after it would be mapped again.
+        .on_thread_park(move || {
+            if at_park.swap(false, Ordering::Relaxed) {
+                sys::release_program();
+            }
+        })
         .build()
         .map_err(SupervisorError::Loop)?;
-    runtime.block_on(run(dir, keeper, serve))
+    runtime.block_on(run(dir, keeper, serve, is_quiet))
 }
 
-async fn run<S, F>(dir: PodDir, keeper: OwnedFd, serve: S) -> Result<(), SupervisorError>
+async fn run<S, F>(
+    dir: PodDir,
+    keeper: OwnedFd,
+    serve: S,
+    is_quiet: Arc<AtomicBool>,
+) -> Result<(), SupervisorError>
 where
     S: FnOnce(UnixListener, Handle) -> F,
     F: Future<Output = ()> + Send + 'static,
@@ -93,17 +115,23 @@ where
             Hands::default(),
             true,
         ),
-        Some(snapshot) => (
-            Machine::restore(&pod, settings, snapshot.state),
-            snapshot.hands,
-            false,
-        ),
+        Some(snapshot) => {
+            remnants::outlive(&context.dir, snapshot.session).map_err(SupervisorError::Remnant)?;
+            (
+                Machine::restore(&pod, settings, snapshot.state),
+                snapshot.hands,
+                false,
+            )
+        }
     };
     let mut world = World::new(context, hands)?;
-    let first = match (is_new, world.context.plan.rejected.clone()) {
-        (true, Some((reason, message))) => Input::Rejected { reason, message },
-        (true, None) => Input::Timer,
-        (false, _) => Input::Recovered(world.look(&machine, held)),
+    let (first, ended) = match (is_new, world.context.plan.rejected.clone()) {
+        (true, Some((reason, message))) => (Input::Rejected { reason, message }, Vec::new()),
+        (true, None) => (Input::Timer, Vec::new()),
+        (false, _) => {
+            let sight = world.look(&machine, held);
+            (Input::Recovered(sight.seen), sight.ended)
+        }
     };
     let (handle, asked, shown) = handle(machine.view());
     let served = tokio::spawn(serve(listener, handle));
@@ -114,8 +142,9 @@ where
         shown,
         requests: 0,
         terminations: 0,
+        is_quiet,
     }
-    .run(first, is_new)
+    .run(first, is_new, ended)
     .await?;
     // The last view is shown; the door closes by itself now that nobody receives requests.
     let _ = served.await;
@@ -157,10 +186,17 @@ struct Loop {
     shown: watch::Sender<crate::pod::PodView>,
     requests: u64,
     terminations: u32,
+    /// Set when there has been nothing to do for a while.
+    is_quiet: Arc<AtomicBool>,
 }
 
 impl Loop {
-    async fn run(mut self, first: Input, is_new: bool) -> Result<(), SupervisorError> {
+    async fn run(
+        mut self,
+        first: Input,
+        is_new: bool,
+        ended: Vec<(InstanceId, Exit)>,
+    ) -> Result<(), SupervisorError> {
         let keeper = self
             .world
             .context
@@ -168,17 +204,19 @@ impl Loop {
             .try_clone()
             .map_err(SupervisorError::Loop)?;
         let keeper = sys::watch(keeper).map_err(SupervisorError::Loop)?;
-        let mut keeper_lives = true;
         self.begin(first, is_new)?;
+        for (instance, exit) in ended {
+            self.world.finish(instance, exit);
+        }
         self.world.read_new_exits();
         while !self.machine.view().settled || !self.world.tasks.is_empty() {
             let deadline = self.machine.next_deadline();
             tokio::select! {
                 // Exits before completions, so that a start that ended early is seen as ended; facts before wishes.
                 biased;
-                ready = keeper.readable(), if keeper_lives => {
+                ready = keeper.readable(), if self.world.keeper.is_some() => {
                     if let Ok(mut ready) = ready {
-                        keeper_lives = self.listen(&keeper);
+                        self.listen(&keeper);
                         ready.clear_ready();
                     }
                 }
@@ -190,6 +228,7 @@ impl Loop {
                 Some((request, reply)) = self.asked.recv() => self.ask(request, Some(reply)),
                 () = sleep_until(deadline) => self.step(Input::Timer),
                 () = sleep_until(self.world.record.again_at) => drop(self.world.write_down(&self.machine)),
+                () = rest(&self.is_quiet) => {}
             }
         }
         Ok(())
@@ -208,8 +247,9 @@ impl Loop {
         Ok(())
     }
 
-    /// Everything the keeper has said; false when it is gone.
-    fn listen(&mut self, keeper: &AsyncFd<OwnedFd>) -> bool {
+    /// Everything the keeper has said. Without one the pod goes on: nothing is held for a successor any more, and exits are seen by
+    /// pidfd.
+    fn listen(&mut self, keeper: &AsyncFd<OwnedFd>) {
         loop {
             match link::receive(keeper.get_ref().as_fd(), true) {
                 Ok(Some(Message::Exits)) => self.world.read_new_exits(),
@@ -218,11 +258,13 @@ impl Loop {
                 Ok(Some(
                     Message::Hold(..) | Message::Drop(_) | Message::Listener(_) | Message::Go,
                 )) => {}
-                Ok(None) => return false,
-                Err(nix::Error::EAGAIN) => return true,
+                Ok(None) => {
+                    tracing::error!("the keeper died; the pod goes on without it");
+                    return self.world.lose_keeper();
+                }
+                Err(nix::Error::EAGAIN) => return,
                 Err(error) => {
-                    tracing::error!(%error, "cannot understand the keeper");
-                    return true;
+                    return tracing::error!(%error, "cannot understand the keeper");
                 }
             }
         }
@@ -308,6 +350,13 @@ impl Loop {
             changed
         });
     }
+}
+
+/// Says when there has been nothing to do for a while; then there is still nothing to do.
+async fn rest(is_quiet: &AtomicBool) {
+    tokio::time::sleep(QUIET).await;
+    is_quiet.store(true, Ordering::Relaxed);
+    std::future::pending().await
 }
 
 /// Waits until a moment of the machine's clock; for ever without one.

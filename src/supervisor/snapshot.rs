@@ -19,6 +19,8 @@ pub struct Snapshot {
     pub format: u32,
     /// The boot in which it was written: of another boot, nothing of it runs.
     pub boot_id: String,
+    /// The session of the supervisor that wrote it and of every call that it makes.
+    pub session: u32,
     /// The machine.
     pub state: State,
     /// What faces show.

@@ -34,6 +34,9 @@ pub(super) struct World {
     pub replies: HashMap<RequestId, oneshot::Sender<Result<(), Refusal>>>,
     pub record: Record,
     pub boot_id: String,
+    pub session: u32,
+    /// The process that reaps the containers, while it lives.
+    pub keeper: Option<u32>,
 }
 
 /// A process of ours and its output.
@@ -90,6 +93,8 @@ impl World {
             replies: HashMap::new(),
             record,
             boot_id: sys::boot_id(),
+            session: sys::session(std::process::id()).unwrap_or(0),
+            keeper: Some(std::os::unix::process::parent_id()),
         })
     }
 
@@ -149,14 +154,14 @@ impl World {
         self.hands
             .processes
             .insert(instance.clone(), created.process);
-        let pump = created.output.map(start_pump);
-        self.live.insert(
-            instance,
-            Live {
-                pidfd: created.pidfd,
-                pump,
-            },
-        );
+        let live = Live {
+            pidfd: created.pidfd,
+            pump: created.output.map(start_pump),
+        };
+        self.live.insert(instance.clone(), live);
+        if self.keeper.is_none() {
+            self.watch_orphan(&instance);
+        }
         Outcome::Created { pid }
     }
 
@@ -165,6 +170,7 @@ impl World {
         let snapshot = Snapshot {
             format: FORMAT,
             boot_id: self.boot_id.clone(),
+            session: self.session,
             state: machine.state().clone(),
             view: machine.view(),
             hands: self.hands.clone(),

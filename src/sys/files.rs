@@ -3,6 +3,7 @@
 use rustix::fs::{Mode, OFlags};
 use std::fs::{DirBuilder, File, Permissions};
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
@@ -33,9 +34,10 @@ pub fn random<const N: usize>() -> io::Result<[u8; N]> {
     Ok(bytes)
 }
 
-/// An exclusive lock on a file, held until it is dropped or this process ends. It is closed on exec, so no child holds it.
+/// An exclusive lock on a file, held until it is dropped or this process ends. It is closed on exec, so no child holds it unless
+/// it was given to it.
 #[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "held, not read")] File);
+pub struct Lock(File);
 
 impl Lock {
     /// Takes the lock, making the file if needed; `None` when somebody holds it.
@@ -46,6 +48,11 @@ impl Lock {
             Err(std::fs::TryLockError::WouldBlock) => Ok(None),
             Err(std::fs::TryLockError::Error(e)) => Err(e),
         }
+    }
+
+    /// The descriptor that holds the lock: with every copy of it, in any process, until the last is closed.
+    pub fn into_fd(self) -> OwnedFd {
+        self.0.into()
     }
 
     /// Takes the lock, waiting for its holder to leave.

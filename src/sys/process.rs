@@ -67,21 +67,43 @@ pub fn signal_pidfd(pidfd: BorrowedFd<'_>, signal: Signal) -> io::Result<()> {
 
 /// Whether the process has not ended. A zombie has ended.
 pub fn pidfd_is_alive(pidfd: BorrowedFd<'_>) -> bool {
+    pidfd_outlives(pidfd, Duration::ZERO)
+}
+
+/// Waits for the end of a process; whether it has not ended by then.
+pub fn pidfd_outlives(pidfd: BorrowedFd<'_>, patience: Duration) -> bool {
+    let patience = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
     let mut fds = [PollFd::new(pidfd, PollFlags::POLLIN)];
-    matches!(poll(&mut fds, PollTimeout::ZERO), Ok(0))
+    matches!(poll(&mut fds, patience), Ok(0))
 }
 
 /// When a process started, in clock ticks since boot: with the pid, an identity. `None` when it is gone.
 /// Source: proc_pid_stat(5), field 22.
 pub fn start_time(pid: u32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()
+    stat_field(pid, 22)
 }
 
 /// The parent of a process; `None` when it is gone. Source: proc_pid_stat(5), field 4.
 pub fn parent(pid: u32) -> Option<u32> {
+    stat_field(pid, 4)?.try_into().ok()
+}
+
+/// The session of a process; `None` when it is gone. Source: proc_pid_stat(5), field 6.
+pub fn session(pid: u32) -> Option<u32> {
+    stat_field(pid, 6)?.try_into().ok()
+}
+
+/// A number after the name of the program; fields count from 1.
+fn stat_field(pid: u32, field: usize) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+    let (_, from_third) = stat.rsplit_once(") ")?;
+    from_third.split(' ').nth(field - 3)?.parse().ok()
+}
+
+/// All processes that this process can see.
+pub fn processes() -> impl Iterator<Item = u32> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 /// The first version of the kernel's `struct pidfd_info`, which has all we ask for.
@@ -98,8 +120,8 @@ struct PidfdInfo {
 const PIDFD_INFO_EXIT: u64 = 1 << 3;
 nix::ioctl_readwrite!(pidfd_get_info, 0xff, 11, PidfdInfo);
 
-/// How a process ended that was not our child and has been reaped by another. `None` where the kernel does not say (before
-/// 6.15). Source: `linux/pidfd.h`.
+/// How a process ended that was not our child and has been reaped by another. `None` before it is reaped, and where the kernel
+/// does not say (before 6.15). Source: `linux/pidfd.h`.
 pub fn pidfd_exit(pidfd: BorrowedFd<'_>) -> Option<Exit> {
     let mut info = PidfdInfo {
         mask: PIDFD_INFO_EXIT,

@@ -1,0 +1,165 @@
+//! The supervisor dies, its keeper lives.
+
+use super::processes::{Life, assert_counted, contents, counter, kill_now};
+use crate::support::{
+    Host, Pod, cgroups_of, instance_pids, on_each_runtime, pod, sh, state, status, until,
+};
+use serde_json::json;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// Waits until a container has said this many lines.
+#[track_caller]
+fn until_lines(pod: &Pod, container: &str, lines: usize) {
+    until(30, "it has said more", || {
+        let said = std::fs::read_to_string(pod.log_file(container, 0)).unwrap_or_default();
+        let count = said.lines().count();
+        if count >= lines {
+            Ok(())
+        } else {
+            Err(format!("{count} lines"))
+        }
+    });
+}
+
+#[test]
+fn a_running_pod_does_not_notice_the_death_of_its_supervisor() {
+    on_each_runtime(|host| {
+        let pod = host.start(&pod(json!({"containers": [counter("a"), counter("b")]})));
+        pod.until_running();
+        let pids = [pod.pid("a"), pod.pid("b"), pod.pause()];
+        let keeper = Life::Keeper.of(&pod);
+        for round in 1..=3 {
+            let dead = Life::Supervisor.kill_of(&pod);
+            Life::Supervisor.of_but(&pod, dead);
+            until_lines(&pod, "a", 50 * round);
+            until_lines(&pod, "b", 50 * round);
+        }
+        assert_eq!([pod.pid("a"), pod.pid("b"), pod.pause()], pids);
+        assert_eq!(Life::Keeper.of(&pod), keeper);
+        let json = pod.until_running();
+        assert_eq!(json["status"]["phase"], "Running");
+        for container in ["a", "b"] {
+            assert_eq!(status(&json, container)["restartCount"], 0);
+        }
+        pod.podshim("stop", &[]).expect(0);
+        let json = pod.json();
+        assert_eq!(json["status"]["phase"], "Succeeded");
+        for container in ["a", "b"] {
+            assert_eq!(state(&json, container).1["exitCode"], 0);
+            assert!(assert_counted(&pod.log(container, 0)) > 100);
+        }
+    });
+}
+
+#[test]
+fn what_ends_while_no_supervisor_lives_is_told_to_the_last_word() {
+    on_each_runtime(|host| {
+        let script = "until [ -e /d/go ]; do sleep 0.01; done; echo last words; printf farewell \
+                      >/dev/termination-log; exit 7";
+        let directory = host.path("shared");
+        std::fs::create_dir(&directory).expect("a directory of ours");
+        let mut c = sh("c", script);
+        c["volumeMounts"] = json!([{"name": "d", "mountPath": "/d"}]);
+        let pod = host.start(&pod(json!({
+            "containers": [c],
+            "volumes": [{"name": "d", "hostPath": {"path": directory}}],
+        })));
+        pod.until_running();
+        let pid = pod.pid("c");
+        // The second and later deaths are followed by a pause: in it the container ends.
+        let mut dead = 0;
+        for _ in 0..4 {
+            dead = Life::Supervisor.of_but(&pod, dead);
+            kill_now(dead);
+        }
+        std::fs::write(directory.join("go"), "").expect("a file of ours");
+        until(10, "it has ended", || {
+            match Path::new(&format!("/proc/{pid}")).exists() {
+                true => Err("it lives".to_owned()),
+                false => Ok(()),
+            }
+        });
+        assert_eq!(Life::Supervisor.of(&pod), None, "it ended unsupervised");
+        pod.until_phase("Failed");
+        let json = pod.json();
+        let (kind, detail) = state(&json, "c");
+        assert_eq!(
+            (kind, &detail["exitCode"], &detail["message"]),
+            ("terminated", &json!(7), &json!("farewell"))
+        );
+        assert_eq!(contents(&pod.log("c", 0)), "last words\n");
+    });
+}
+
+/// The runtime, but the first `VERB` takes its time before it begins, and says in the file `begun` that it was asked.
+fn slow(host: &Host, verb: &str) -> PathBuf {
+    let begun = host.path("begun");
+    let text = format!(
+        "#!/bin/sh\ncase \" $* \" in *' {verb} '*) test -e {0} || {{ touch {0}; sleep 1.5; }};; esac\nexec {1} \"$@\"\n",
+        begun.display(),
+        host.runtime()
+    );
+    let script = host.file("slow-runtime", &text);
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("ours");
+    script
+}
+
+#[test]
+fn a_runtime_call_that_outlives_its_supervisor_does_nothing_behind_the_next_one_s_back() {
+    for verb in ["create", "start", "delete"] {
+        on_each_runtime(|host| {
+            let runtime = slow(host, verb);
+            let manifest = host.manifest(&[pod(json!({"containers": [counter("c")]}))]);
+            let words = [
+                "--runtime".as_ref(),
+                runtime.as_os_str(),
+                "run".as_ref(),
+                "-d".as_ref(),
+                "-f".as_ref(),
+                manifest.as_os_str(),
+            ];
+            let run = host.background(words);
+            if verb == "delete" {
+                until(30, "it runs", || {
+                    match host.podshim(["wait", "p", "--for", "phase=Running"]) {
+                        ran if ran.code == Some(0) => Ok(()),
+                        ran => Err(ran.stderr),
+                    }
+                });
+                // Told to stop, it is deleted; the request itself is not what this is about.
+                host.podshim(["delete", "p", "--wait=false"]);
+            }
+            until(30, &format!("{verb} is asked for"), || {
+                match host.path("begun").exists() {
+                    true => Ok(()),
+                    false => Err("not yet".to_owned()),
+                }
+            });
+            let pod = host.pod("p");
+            let dead = Life::Supervisor.kill_of(&pod);
+            if verb == "delete" {
+                pod.podshim("stop", &[]).expect(0);
+                assert_counted(&pod.log("c", 0));
+                assert_eq!(status(&pod.json(), "c")["restartCount"], 0);
+                return;
+            }
+            Life::Supervisor.of_but(&pod, dead);
+            let json = pod.until_running();
+            run.wait().expect(0);
+            assert_eq!(status(&json, "c")["restartCount"], 0);
+            let mut instances: Vec<String> = cgroups_of(&pod.uid)
+                .iter()
+                .flat_map(|cgroup| std::fs::read_dir(cgroup).into_iter().flatten().flatten())
+                .filter(|entry| entry.path().is_dir())
+                .map(|entry| entry.file_name().to_string_lossy().into_owned())
+                .filter(|instance| !instance_pids(&pod.uid, instance).is_empty())
+                .collect();
+            instances.sort();
+            instances.dedup();
+            assert_eq!(instances.len(), 2, "pause and the container: {instances:?}");
+            pod.podshim("stop", &[]).expect(0);
+            assert_counted(&pod.log("c", 0));
+        });
+    }
+}
