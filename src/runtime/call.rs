@@ -140,7 +140,7 @@ impl Call<'_> {
                 verb: self.verb,
                 argv: self.argv(),
                 exit,
-                log: log.and_then(|log| log.last_error()),
+                log: log.and_then(|log| log.last_error().or_else(|| log.why_silent())),
                 stderr: lines(&ended.stderr),
             }))),
         }

@@ -2,6 +2,8 @@
 
 use crate::runtime::small_file;
 use serde_json::Value;
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// How much of the end of a log is searched, in bytes: the reason is the last error line; runc's longest seen is under 2 KiB.
@@ -29,6 +31,19 @@ impl Log {
     pub(super) fn last_error(&self) -> Option<String> {
         let text = small_file::read_tail(&self.path, self.from, LOG_TAIL_BYTES).ok()?;
         text.lines().rev().find_map(error_message)
+    }
+
+    /// Why a runtime that failed without a word could not have said it here, if that is so.
+    pub(super) fn why_silent(&self) -> Option<String> {
+        let write = || {
+            File::options()
+                .append(true)
+                .create(true)
+                .open(&self.path)?
+                .write_all(b"\n")
+        };
+        let error = write().err()?;
+        Some(format!("cannot write the runtime's log: {error}"))
     }
 }
 
@@ -66,7 +81,6 @@ pub(super) fn printable(text: &str) -> String {
 mod tests {
     use super::*;
     use std::fs;
-    use std::io::Write;
 
     #[test]
     fn the_last_error_line_of_each_runtime_is_understood() {

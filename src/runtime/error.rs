@@ -94,7 +94,7 @@ pub struct Refused {
     pub argv: String,
     /// How it ended; never success.
     pub exit: Exit,
-    /// The last error line of its log.
+    /// The last error line of its log, or why it could not write one.
     pub log: Option<String>,
     /// The end of its standard error, where that was not a container's.
     pub stderr: String,
