@@ -34,7 +34,7 @@ fn rootfs(host: &Host) -> String {
     let bin = host.path("rootfs/bin");
     fs::create_dir_all(&bin).expect("a directory of ours");
     fs::copy("/bin/busybox", bin.join("busybox")).expect("busybox-static is installed");
-    for applet in ["sh", "echo", "sleep", "test", "touch"] {
+    for applet in ["sh", "echo", "head", "sleep", "test", "touch"] {
         symlink("busybox", bin.join(applet)).expect("a link of ours");
     }
     format!("rootfs:{}", host.path("rootfs").display())
@@ -316,6 +316,26 @@ fn a_command_whose_time_is_up_is_killed_in_the_container_too() {
         );
         host.podshim(["exec", "p", "--timeout", "30", "--", "sh", "-c", "exit 7"])
             .expect(7);
+    });
+}
+
+#[test]
+fn exec_prints_all_that_was_written_and_passes_signals_on() {
+    let host = Host::new("runc");
+    let manifest = scripts(&host, &[("c", STAYS)]);
+    with_pod(&host, &manifest, || {
+        let script = "head -c 3000000 /dev/zero; echo end";
+        let ran = host.podshim(["exec", "p", "--", "sh", "-c", script]);
+        assert_eq!(ran.text().len(), 3_000_004);
+        let script = "trap 'echo caught; exit 9' INT; echo ready; while true; do sleep 0.1; done";
+        let running = host.background(["exec", "p", "--", "sh", "-c", script]);
+        until(10, "it runs", || match running.stdout() {
+            text if text == "ready\n" => Ok(()),
+            text => Err(text),
+        });
+        let pid = nix::unistd::Pid::from_raw(running.pid());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).expect("our child");
+        assert_eq!(running.wait().expect(9).stdout, "ready\ncaught\n");
     });
 }
 

@@ -5,7 +5,7 @@ use crate::cli::exit::{Code, Failed, cannot};
 use crate::cli::report;
 use crate::cli::settings::Settings;
 use crate::runtime::{self, Kind, Needs, Runtime};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// This machine lacks something.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +30,7 @@ pub(super) fn runtimes(settings: &Settings) -> Result<Vec<Runtime>, Failed> {
     let known = Kind::KNOWN.iter().map(|kind| kind.quirks().name);
     let mut found: Vec<Runtime> = Vec::new();
     for name in settings.runtime.as_deref().into_iter().chain(known) {
-        if let Ok(runtime) = block_on(runtime::find(Some(name)))?
+        if let Ok(runtime) = block_on(runtime::find_known(Some(name), &known_file(settings)))?
             && found.iter().all(|other| other.path != runtime.path)
         {
             found.push(runtime);
@@ -39,9 +39,18 @@ pub(super) fn runtimes(settings: &Settings) -> Result<Vec<Runtime>, Failed> {
     Ok(found)
 }
 
+/// Where what runtimes said is kept: gone at reboot.
+fn known_file(settings: &Settings) -> PathBuf {
+    settings.dirs.state.join("runtimes.json")
+}
+
 /// The runtime to use.
 pub(super) fn runtime(settings: &Settings) -> Result<Runtime, Failed> {
-    block_on(runtime::find(settings.runtime.as_deref()))?.map_err(|e| {
+    block_on(runtime::find_known(
+        settings.runtime.as_deref(),
+        &known_file(settings),
+    ))?
+    .map_err(|e| {
         Failed::new(Code::Host, e)
             .hint("install runc, crun or youki from your distribution, or name one with --runtime")
     })

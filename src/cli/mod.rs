@@ -30,6 +30,7 @@ mod source;
 mod spawn;
 mod stop;
 mod table;
+mod terminal;
 mod version;
 mod wait;
 

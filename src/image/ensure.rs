@@ -57,6 +57,15 @@ pub fn ensure(data: &Path, reference: &str, policy: PullPolicy) -> Result<Image,
     }
 }
 
+/// An image that is in the store with all its layers: nothing but its record has to be read.
+pub fn ready(data: &Path, reference: &str) -> Option<Image> {
+    let parsed: Reference = reference.parse().ok()?;
+    match (&parsed, origin(data, &parsed)) {
+        (Reference::Registry(_), Ok(Origin::Record(record))) => Some(image(data, record)),
+        _ => None,
+    }
+}
+
 /// What containers of an image inherit; creates and changes nothing.
 pub fn inspect(data: &Path, reference: &str) -> Result<ImageConfig, ImageError> {
     let parsed: Reference = reference.parse()?;

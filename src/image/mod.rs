@@ -33,7 +33,7 @@ mod store;
 mod unpack;
 mod users;
 
-pub use ensure::{Image, ensure, inspect, list, prune, remove};
+pub use ensure::{Image, ensure, inspect, list, prune, ready, remove};
 pub use error::ImageError;
 pub use load::load;
 pub use overlay::mount_overlay;

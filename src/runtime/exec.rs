@@ -1,4 +1,4 @@
-//! The command line of `exec`, for a program that becomes the runtime.
+//! The command line of `exec`.
 
 use crate::base::InstanceId;
 use crate::runtime::driver::checked;
@@ -14,69 +14,28 @@ use std::path::Path;
 pub struct ExecCall<'a> {
     /// Which container.
     pub id: &'a InstanceId,
-    /// What to run.
-    pub process: ExecProcess<'a>,
-    /// File for the id of the process in our PID namespace, for [`kill_exec`].
-    pub pid_file: Option<&'a Path>,
-}
-
-/// What to run in a container.
-#[derive(Clone, Copy, Debug)]
-pub enum ExecProcess<'a> {
-    /// A file with the OCI `process` object: says everything, also capabilities, groups and whether there is a terminal.
-    File(&'a Path),
-    /// A command with the user, environment and limits of the container's own process, as far as nothing else is said.
-    Command {
-        /// The command and its arguments; not empty.
-        args: &'a [String],
-        /// Give it a terminal.
-        tty: bool,
-        /// More environment, `NAME=value`.
-        env: &'a [String],
-        /// `uid` or `uid:gid`.
-        user: Option<&'a str>,
-        /// Absolute directory in the container.
-        cwd: Option<&'a str>,
-    },
+    /// A file with its OCI `process` object. Flags are not used: the runtimes differ in which they know and what they mean.
+    pub process: &'a Path,
+    /// File for the id of the process in our PID namespace.
+    pub pid_file: &'a Path,
+    /// Listening socket that is sent the master of its terminal, if it has one.
+    pub console: Option<&'a Path>,
 }
 
 impl Driver {
-    /// The whole command line of `exec`, the program first: what `execve` is to be given. The runtime's own complaints go
-    /// to its standard error; its exit status is the process's.
+    /// The whole command line of `exec`, the program first. The runtime ends once the process runs, and leaves it to the
+    /// nearest subreaper; its own complaints go to its standard error.
     pub fn exec_argv(&self, exec: &ExecCall<'_>) -> Result<Vec<OsString>, RuntimeError> {
         let id = checked(exec.id)?;
         let mut argv = vec![self.runtime.path.as_os_str().into()];
         argv.extend(self.global_args(None));
-        argv.push("exec".into());
-        if let Some(pid_file) = exec.pid_file {
-            argv.extend(["--pid-file".into(), pid_file.into()]);
+        argv.extend(["exec".into(), "--detach".into()]);
+        argv.extend(["--process".into(), exec.process.into()]);
+        argv.extend(["--pid-file".into(), exec.pid_file.into()]);
+        if let Some(socket) = exec.console {
+            argv.extend(["--console-socket".into(), socket.into()]);
         }
-        match exec.process {
-            ExecProcess::File(path) => {
-                argv.extend(["--process".into(), path.into(), id.into()]);
-            }
-            ExecProcess::Command {
-                args,
-                tty,
-                env,
-                user,
-                cwd,
-            } => {
-                if tty {
-                    argv.push("--tty".into());
-                }
-                for variable in env {
-                    argv.extend(["--env".into(), variable.into()]);
-                }
-                for (flag, value) in [("--user", user), ("--cwd", cwd)] {
-                    if let Some(value) = value {
-                        argv.extend([flag.into(), value.into()]);
-                    }
-                }
-                argv.push(id.into());
-                argv.extend(args.iter().map(Into::into));
-            }
-        }
+        argv.push(id.into());
         Ok(argv)
     }
 }

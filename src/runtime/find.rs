@@ -2,6 +2,7 @@
 
 use crate::runtime::RuntimeError;
 use crate::runtime::call::Call;
+use crate::runtime::known::{Known, Program};
 use crate::runtime::quirks::{Kind, Version};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -45,7 +46,24 @@ pub struct Features {
 /// Finds a runtime: `wanted` is a name looked up on the path, or a path; `None` takes the first of runc, crun, youki.
 /// Asks the program for its version and features; each question has a deadline.
 pub async fn find(wanted: Option<&str>) -> Result<Runtime, RuntimeError> {
+    ask(locate(wanted)?).await
+}
+
+/// The same, unless `known`, a file of this function's own, has the answers of this very program.
+pub async fn find_known(wanted: Option<&str>, known: &Path) -> Result<Runtime, RuntimeError> {
     let path = locate(wanted)?;
+    let (program, known) = (Program::at(&path), Known::read(known));
+    if let Some(runtime) = program.as_ref().and_then(|program| known.of(program)) {
+        return Ok(runtime.clone());
+    }
+    let runtime = ask(path).await?;
+    if let Some(program) = program {
+        known.remember(program, &runtime);
+    }
+    Ok(runtime)
+}
+
+async fn ask(path: PathBuf) -> Result<Runtime, RuntimeError> {
     let printed = Runtime::ask(&path, "read the version", "--version").await?;
     let (kind, version) =
         read_version(&printed).ok_or_else(|| RuntimeError::Version { path: path.clone() })?;

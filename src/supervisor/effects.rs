@@ -1,11 +1,8 @@
 //! One function per action of the machine, of the same name. Those with an operation start a task and return at once.
 
 use crate::base::{InstanceId, Signal};
-use crate::image::Image;
-use crate::pod::{
-    Action, Event, Failure, FailureReason, InstanceKind, Machine, OpId, Refusal, RequestId,
-};
-use crate::store::append_event;
+use crate::image::{self, Image};
+use crate::pod::{Action, Failure, FailureReason, InstanceKind, OpId, Refusal, RequestId};
 use crate::supervisor::context::{Context, other, runtime_failure};
 use crate::supervisor::world::{Change, Completion, World};
 use crate::supervisor::{instance, sandbox};
@@ -23,15 +20,11 @@ const IMAGE_DEADLINE: Duration = Duration::from_secs(30 * 60);
 
 impl World {
     /// Does what the machine asks, in its order.
-    pub fn perform(
-        &mut self,
-        machine: &Machine,
-        actions: Vec<Action>,
-        written: &mut Option<Vec<u8>>,
-    ) {
+    pub fn perform(&mut self, actions: Vec<Action>) {
         for action in actions {
             match action {
-                Action::Persist => self.persist(machine, written),
+                // Every step is written down before its first action.
+                Action::Persist => {}
                 Action::Prepare { op } => self.prepare(op),
                 Action::EnsureImage { op, container } => self.ensure_image(op, container),
                 Action::Create { op, instance, kind } => self.create(op, instance, kind),
@@ -44,7 +37,7 @@ impl World {
                 Action::Kill { instance } => self.kill(&instance),
                 Action::CleanUp { op } => self.clean_up(op),
                 Action::Reply { id, result } => self.reply(id, result),
-                Action::Announce(event) => self.announce(&event),
+                Action::Announce(event) => self.record.announce(event),
             }
         }
     }
@@ -146,15 +139,10 @@ impl World {
             let _ = reply.send(result);
         }
     }
-
-    fn announce(&mut self, event: &Event) {
-        if let Err(error) = append_event(&self.events, event) {
-            tracing::error!(%error, reason = event.reason, message = event.message, "cannot write an event");
-        }
-    }
 }
 
-/// Lets a short-lived process of this program bring the image: unpacking and, later, TLS stay out of the resident one.
+/// The image if it is here; otherwise a short-lived process of this program brings it: unpacking and, later, TLS stay out of the
+/// resident one.
 async fn bring_image(context: &Context, container: &str) -> Result<Image, Failure> {
     let pull = |message: String| Failure {
         reason: FailureReason::ErrImagePull,
@@ -163,6 +151,9 @@ async fn bring_image(context: &Context, container: &str) -> Result<Image, Failur
     let Some(container) = context.plan.pod.container(container) else {
         return Err(pull(format!("pod has no container `{container}`")));
     };
+    if let Some(image) = image::ready(&context.plan.dirs.data, &container.image) {
+        return Ok(image);
+    }
     let mut command = tokio::process::Command::new("/proc/self/exe");
     let policy = serde_json::to_string(&container.pull_policy).unwrap_or_default();
     command.args([

@@ -2,10 +2,12 @@
 //!
 //! It reaps whatever ends below it, writes that down before anyone hears of it, keeps open what a new supervisor must find
 //! again, and starts the supervisor anew when it died. It parses nothing and its loop makes nothing that grows: the table of held
-//! descriptors has a fixed capacity. It ends when the supervisor ends with success: then the pod is settled.
+//! descriptors has a fixed capacity. It ends when the supervisor ends with success: then the pod is settled; or when the first
+//! one fails before it has written a snapshot: then nothing of the pod exists.
 
 use crate::base::InstanceId;
 use crate::store::{ExitRecord, PodDir, append_exit, open_exits};
+use crate::supervisor::SNAPSHOT;
 use crate::supervisor::link::{self, Message};
 use crate::sys::{self, SignalFd};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -37,6 +39,9 @@ pub enum KeeperError {
         /// Why.
         source: std::io::Error,
     },
+    /// The first supervisor ended before anything of the pod began, so the next would too.
+    #[error("cannot begin pod `{}`: its supervisor ended first", .0.display())]
+    Unbegun(PathBuf),
     /// A system call.
     #[error("cannot {0}")]
     Call(&'static str, #[source] std::io::Error),
@@ -110,6 +115,7 @@ impl Keeper {
         let timeout = self.restart_at.map_or(PollTimeout::NONE, |at| {
             PollTimeout::try_from(at.since(now)).unwrap_or(PollTimeout::MAX)
         });
+        sys::release_program();
         let (signalled, spoken_to) = self.wait(timeout)?;
         if spoken_to {
             self.listen_to_supervisor();
@@ -146,7 +152,7 @@ impl Keeper {
                 if child.status == 0 {
                     return Ok(false);
                 }
-                self.supervisor_died();
+                self.supervisor_died()?;
                 continue;
             }
             let record = ExitRecord {
@@ -167,15 +173,19 @@ impl Keeper {
         }
     }
 
-    fn supervisor_died(&mut self) {
+    fn supervisor_died(&mut self) -> Result<(), KeeperError> {
         // What it said last is still to be heard.
         self.listen_to_supervisor();
+        if !self.dir.file(SNAPSHOT).exists() {
+            return Err(KeeperError::Unbegun(self.dir.state.clone()));
+        }
         let (_, _, lived) = RESTART;
         let supervisor = self.supervisor.take();
         if supervisor.is_some_and(|s| sys::now().mono.since(s.since) >= lived) {
             self.restart_wait = Duration::ZERO;
         }
         self.restart_later();
+        Ok(())
     }
 
     fn restart_later(&mut self) {
@@ -188,7 +198,9 @@ impl Keeper {
     fn start_supervisor(&mut self) -> std::io::Result<()> {
         let (ours, theirs) = sys::connected_pair()?;
         // `/proc/self/exe` stays this very program when the file is replaced.
-        let child = Command::new("/proc/self/exe")
+        let mut command = Command::new("/proc/self/exe");
+        sys::with_no_signal_blocked(&mut command);
+        let child = command
             .args([
                 SUPERVISOR_VERB.as_ref(),
                 self.dir.state.as_os_str(),

@@ -1,25 +1,30 @@
 //! The loop itself.
 
 use crate::base::{Exit, InstanceId, Mono};
-use crate::pod::{Input, Machine, Request, RequestId, Settings};
+use crate::pod::{Action, Input, Machine, Request, RequestId, Settings};
 use crate::runtime::CgroupError;
-use crate::store::{PodDir, read_json};
+use crate::store::{CONTROL_SOCKET, PodDir, read_json};
 use crate::supervisor::context::Context;
 use crate::supervisor::handle::{Asked, Handle, handle};
 use crate::supervisor::link::{self, Message};
 use crate::supervisor::remnants;
 use crate::supervisor::world::{Completion, World};
-use crate::supervisor::{Hands, Plan, Snapshot};
+use crate::supervisor::{Hands, Plan, SNAPSHOT, Snapshot};
 use crate::sys;
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
+
+/// After so long without anything to do the program lets go of its pages: longer than the pauses within a start or a stop.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// The supervisor could not begin or go on.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +35,14 @@ pub enum SupervisorError {
     /// A file of the pod cannot be read.
     #[error("cannot read `{}`", path.display())]
     Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The first snapshot cannot be written: what nobody could find again is not begun.
+    #[error("cannot write `{}`", path.display())]
+    Write {
         /// Which.
         path: PathBuf,
         /// Why.
@@ -55,14 +68,27 @@ where
     S: FnOnce(UnixListener, Handle) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
+    let is_quiet = Arc::new(AtomicBool::new(false));
+    let at_park = Arc::clone(&is_quiet);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        // The last thing before the thread waits: whatever ran after it would be mapped again.
+        .on_thread_park(move || {
+            if at_park.swap(false, Ordering::Relaxed) {
+                sys::release_program();
+            }
+        })
         .build()
         .map_err(SupervisorError::Loop)?;
-    runtime.block_on(run(dir, keeper, serve))
+    runtime.block_on(run(dir, keeper, serve, is_quiet))
 }
 
-async fn run<S, F>(dir: PodDir, keeper: OwnedFd, serve: S) -> Result<(), SupervisorError>
+async fn run<S, F>(
+    dir: PodDir,
+    keeper: OwnedFd,
+    serve: S,
+    is_quiet: Arc<AtomicBool>,
+) -> Result<(), SupervisorError>
 where
     S: FnOnce(UnixListener, Handle) -> F,
     F: Future<Output = ()> + Send + 'static,
@@ -74,7 +100,7 @@ where
         source,
     })?;
     let plan = plan.ok_or_else(|| SupervisorError::NoPlan(dir.state.clone()))?;
-    let path = dir.file("snapshot.json");
+    let path = dir.file(SNAPSHOT);
     let snapshot = Snapshot::read(&dir).map_err(|source| SupervisorError::Read { path, source })?;
     let settings = Settings {
         backoff_initial: Duration::from_millis(plan.backoff_ms.0),
@@ -114,11 +140,11 @@ where
         world,
         asked,
         shown,
-        written: None,
         requests: 0,
         terminations: 0,
+        is_quiet,
     }
-    .run(first, ended)
+    .run(first, is_new, ended)
     .await?;
     // The last view is shown; the door closes by itself now that nobody receives requests.
     let _ = served.await;
@@ -158,16 +184,17 @@ struct Loop {
     world: World,
     asked: mpsc::Receiver<Asked>,
     shown: watch::Sender<crate::pod::PodView>,
-    /// The snapshot as last written.
-    written: Option<Vec<u8>>,
     requests: u64,
     terminations: u32,
+    /// Set when there has been nothing to do for a while.
+    is_quiet: Arc<AtomicBool>,
 }
 
 impl Loop {
     async fn run(
         mut self,
         first: Input,
+        is_new: bool,
         ended: Vec<(InstanceId, Exit)>,
     ) -> Result<(), SupervisorError> {
         let keeper = self
@@ -177,7 +204,7 @@ impl Loop {
             .try_clone()
             .map_err(SupervisorError::Loop)?;
         let keeper = sys::watch(keeper).map_err(SupervisorError::Loop)?;
-        self.step(first);
+        self.begin(first, is_new)?;
         for (instance, exit) in ended {
             self.world.finish(instance, exit);
         }
@@ -200,7 +227,22 @@ impl Loop {
                 }
                 Some((request, reply)) = self.asked.recv() => self.ask(request, Some(reply)),
                 () = sleep_until(deadline) => self.step(Input::Timer),
+                () = sleep_until(self.world.record.again_at) => drop(self.world.write_down(&self.machine)),
+                () = rest(&self.is_quiet) => {}
             }
+        }
+        Ok(())
+    }
+
+    /// The first step. That of a new pod is only done if it can be written down: whoever comes after us finds nothing else.
+    fn begin(&mut self, first: Input, is_new: bool) -> Result<(), SupervisorError> {
+        let actions = self.machine.step(sys::now(), first);
+        match self.world.write_down(&self.machine) {
+            Err(source) if is_new => {
+                let path = self.world.context.dir.file(SNAPSHOT);
+                return Err(SupervisorError::Write { path, source });
+            }
+            _ => self.act(actions),
         }
         Ok(())
     }
@@ -291,9 +333,16 @@ impl Loop {
     fn step(&mut self, input: Input) {
         tracing::debug!(?input, "step");
         let actions = self.machine.step(sys::now(), input);
-        self.world.persist(&self.machine, &mut self.written);
-        self.world
-            .perform(&self.machine, actions, &mut self.written);
+        // A full disk does not stop the pod; it is tried again.
+        let _ = self.world.write_down(&self.machine);
+        self.act(actions);
+    }
+
+    fn act(&mut self, actions: Vec<Action>) {
+        self.world.perform(actions);
+        if self.machine.view().settled {
+            let _ = std::fs::remove_file(self.world.context.dir.file(CONTROL_SOCKET));
+        }
         self.shown.send_if_modified(|shown| {
             let view = self.machine.view();
             let changed = *shown != view;
@@ -301,6 +350,13 @@ impl Loop {
             changed
         });
     }
+}
+
+/// Says when there has been nothing to do for a while; then there is still nothing to do.
+async fn rest(is_quiet: &AtomicBool) {
+    tokio::time::sleep(QUIET).await;
+    is_quiet.store(true, Ordering::Relaxed);
+    std::future::pending().await
 }
 
 /// Waits until a moment of the machine's clock; for ever without one.

@@ -1,17 +1,19 @@
 //! The system calls that the libraries do not wrap safely, and small disciplines every effect shares: clocks, pidfds, passing
-//! file descriptors, whole-file writes, locks, namespaces. The only place with `unsafe`. Imports `base` only; no rules.
+//! file descriptors, whole-file writes, locks, namespaces, memory. The only place with `unsafe`. Imports `base` only; no rules.
 
 mod clock;
 mod fds;
 mod files;
+mod memory;
 mod namespaces;
 mod process;
 
 pub use clock::{boot_id, now};
 pub use fds::{MAX_FDS_PER_MESSAGE, connected_pair, receive, send, watch};
 pub use files::{Lock, create_dirs, random, write_atomic};
+pub use memory::release_program;
 pub use namespaces::{LoopbackError, enter_private_mounts, raise_loopback};
 pub use process::{
     Child, SignalFd, become_subreaper, block_signals, parent, pidfd, pidfd_exit, pidfd_is_alive,
-    pidfd_outlives, processes, reap_any, session, signal_pidfd, start_time,
+    pidfd_outlives, processes, reap_any, session, signal_pidfd, start_time, with_no_signal_blocked,
 };

@@ -7,6 +7,8 @@ use nix::sys::signalfd::{SfdFlags, SignalFd as NixSignalFd};
 use rustix::process::{Pid, PidfdFlags, WaitOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::time::Duration;
 
 /// A child that has ended and been reaped.
@@ -144,6 +146,21 @@ pub fn block_signals(signals: &[nix::sys::signal::Signal]) -> nix::Result<Signal
     )?))
 }
 
+/// Makes a child start with no signal blocked: it would inherit what this process blocks, and hand it on to containers.
+pub fn with_no_signal_blocked(command: &mut Command) -> &mut Command {
+    // SAFETY: between fork and exec only sigemptyset(3) and pthread_sigmask(3) are called, both async-signal-safe; nothing
+    // allocates or takes a lock.
+    unsafe {
+        command.pre_exec(|| {
+            Ok(sigprocmask(
+                SigmaskHow::SIG_SETMASK,
+                Some(&SigSet::empty()),
+                None,
+            )?)
+        })
+    }
+}
+
 impl SignalFd {
     /// The next signal, if one has come.
     pub fn next(&mut self) -> Option<i32> {
@@ -153,18 +170,16 @@ impl SignalFd {
 }
 
 impl SignalFd {
-    /// Waits for the next signal; `None` when that is not possible any more.
-    pub fn wait(&mut self) -> Option<i32> {
-        loop {
-            let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
-            match poll(&mut fds, PollTimeout::NONE) {
-                Ok(_) | Err(nix::Error::EINTR) => {}
-                Err(_) => return None,
-            }
-            if let Some(signal) = self.next() {
-                return Some(signal);
-            }
-        }
+    /// Waits for the next signal, at most this long; `None` when time is up.
+    pub fn wait(&mut self, limit: Option<Duration>) -> Option<i32> {
+        let time = limit.map_or(PollTimeout::NONE, |limit| {
+            // Rounded up, lest the last millisecond spins.
+            PollTimeout::try_from(limit + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
+        });
+        let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        // Interrupted counts as nothing: the caller looks again.
+        let _ = poll(&mut fds, time);
+        self.next()
     }
 }
 
