@@ -10,7 +10,7 @@ use crate::sys::Lock;
 use std::time::{Duration, Instant};
 
 /// Pause between two tries to reach a supervisor that is being started again.
-const RETRY: Duration = Duration::from_millis(50);
+pub(super) const RETRY: Duration = Duration::from_millis(50);
 
 /// It did not happen in time.
 #[derive(Debug, thiserror::Error)]

@@ -1,6 +1,6 @@
 //! `stop`: end a pod with its grace; its status and logs stay until it is deleted.
 
-use crate::api::Client;
+use crate::api::{Client, ClientError};
 use crate::cli::args::StopArgs;
 use crate::cli::exit::{Code, Failed, Outcome};
 use crate::cli::follow;
@@ -9,6 +9,9 @@ use crate::cli::report;
 use crate::cli::settings::Settings;
 use crate::pod::Request;
 use crate::supervisor::PodRecord;
+
+/// Supervisors that may die under one request: the keeper waits before the fifth for a second, before the eighth for five.
+const MAX_DEATHS: u32 = 8;
 
 pub(super) fn stop(settings: &Settings, args: &StopArgs) -> Outcome {
     let request = Request::Stop {
@@ -59,11 +62,20 @@ pub(super) fn ask(pod: &PodRecord, request: &Request) -> Result<(), Failed> {
             format!("pod `{}` has ended", pod.plan.pod.name),
         ));
     }
-    follow::ensure_supervised(pod)?;
-    let result = Client::connect(&pod.dir).and_then(|mut client| client.request(request.clone()));
-    match result {
-        // It ended while we were asking.
-        Err(_) if is_stop && follow::has_ended(&follow::reread(pod)?) => Ok(()),
-        other => other.map_err(follow::refused),
+    let mut deaths = 0;
+    loop {
+        follow::ensure_supervised(pod)?;
+        let asked =
+            Client::connect(&pod.dir).and_then(|mut client| client.request(request.clone()));
+        match asked {
+            // It ended while we were asking.
+            Err(_) if is_stop && follow::has_ended(&follow::reread(pod)?) => return Ok(()),
+            // Its supervisor died: the next one may be asked to stop once more, but a signal may have been sent.
+            Err(ClientError::Io { .. }) if is_stop && deaths < MAX_DEATHS => {
+                deaths += 1;
+                std::thread::sleep(follow::RETRY);
+            }
+            other => return other.map_err(follow::refused),
+        }
     }
 }

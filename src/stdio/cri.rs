@@ -57,6 +57,11 @@ impl Framer {
         }
     }
 
+    /// Whose output it is.
+    pub fn stream(&self) -> Stream {
+        self.stream
+    }
+
     /// What is read and not in a record yet.
     pub fn held(&self) -> &[u8] {
         &self.held

@@ -4,11 +4,13 @@
 //! the next batch is tried again. Nothing here blocks on, retries for or fails because of a full disk.
 
 use crate::manifest::Pod;
-use crate::stdio::held::HeldFile;
+use crate::stdio::cri::Stream;
+use crate::stdio::held::{HeldFile, Left};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -149,9 +151,43 @@ impl LogFile {
         Arc::clone(&self.counters)
     }
 
-    /// What a pump of this log that died had read of stdout and stderr and not logged.
-    pub(super) fn load_held(&mut self) -> [Vec<u8>; 2] {
-        self.held.load(self.size)
+    /// What a pump of this log that died had read and not logged. A batch that it may have logged is taken out of the log again.
+    pub(super) fn load_held(&mut self) -> Left {
+        let mut left = self.held.load();
+        if left.log_bytes == self.size {
+            return left;
+        }
+        if left.batch.is_none() {
+            // The log was written to by another, which ended the lines.
+            left.held = Default::default();
+            return left;
+        }
+        // Shorter than it was: the log was rotated for this very batch.
+        let kept = if self.size > left.log_bytes {
+            left.log_bytes
+        } else {
+            0
+        };
+        if self.file.set_len(kept).is_ok() {
+            self.size = kept;
+        }
+        left
+    }
+
+    /// Takes bytes of a stream out of its pipe, so that they outlive this process. *Errors*: `WouldBlock` when there are none.
+    pub(super) fn take(
+        &mut self,
+        stream: Stream,
+        pipe: BorrowedFd<'_>,
+        buffer: &mut [u8],
+    ) -> io::Result<usize> {
+        match self.held.take(stream, pipe, buffer) {
+            // A terminal, or a disk that is full: read without that safety.
+            Err(error) if error.kind() != ErrorKind::WouldBlock => {
+                Ok(rustix::io::read(pipe, buffer)?)
+            }
+            taken => taken,
+        }
     }
 
     /// Remembers what is read of stdout and stderr and not logged.

@@ -6,12 +6,14 @@
 
 use crate::stdio::cri::{Framer, Stream, timestamp};
 use crate::stdio::file::LogFile;
+use crate::sys;
 use std::future::Future;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::pin::pin;
 use std::time::Duration;
-use tokio::net::unix::pipe::Receiver;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// Bytes of the first read after a pause: a page holds what most containers say at once.
 const READ_BYTES_MIN: usize = 4 * 1024;
@@ -49,10 +51,23 @@ pub async fn pump(
     stop: impl Future<Output = Stop>,
 ) -> PumpReport {
     let counters = log.counters();
-    let [held_out, held_err] = log.load_held();
+    let left = log.load_held();
+    let [held_out, held_err] = left.held;
     let mut batch = Vec::new();
     let mut out = Output::open(stdout, Framer::resume(Stream::Stdout, held_out));
     let mut err = stderr.and_then(|fd| Output::open(fd, Framer::resume(Stream::Stderr, held_err)));
+    if let Some((stream, bytes)) = left.batch {
+        let output = match stream {
+            Stream::Stdout => &mut out,
+            Stream::Stderr => &mut err,
+        };
+        if let Some(output) = output {
+            frame(&mut output.framer, &bytes, &mut batch);
+        }
+        log.append(&batch, !inside_line(&out) && !inside_line(&err));
+        batch.clear();
+    }
+    log.save_held(held(&out), held(&err));
     let mut stop = pin!(stop);
     let mut ended = false;
     let mut err_first = false;
@@ -80,7 +95,7 @@ pub async fn pump(
         };
         err_first = !err_first;
         let more = chosen.as_mut().is_some_and(|output| {
-            let n = output.read_into(&mut batch);
+            let n = output.read_into(&mut log, &mut batch);
             counters.add_read(n.unwrap_or(0));
             n.is_some()
         });
@@ -114,6 +129,10 @@ pub async fn pump(
     }
 }
 
+fn frame(framer: &mut Framer, bytes: &[u8], batch: &mut Vec<u8>) {
+    framer.feed(bytes, &timestamp(jiff::Timestamp::now()), batch);
+}
+
 fn finish(output: Option<Output>, batch: &mut Vec<u8>) {
     if let Some(mut output) = output {
         output
@@ -140,14 +159,14 @@ fn is_idle(output: &Option<Output>) -> bool {
 async fn readable(output: &Option<Output>) {
     match output {
         // An error here means that the loop is going away; reading then says the rest.
-        Some(output) => drop(output.pipe.readable().await),
+        Some(output) => drop(output.source.readable().await),
         None => std::future::pending().await,
     }
 }
 
 /// One output that has not ended.
 struct Output {
-    pipe: Receiver,
+    source: AsyncFd<OwnedFd>,
     framer: Framer,
     buffer: Vec<u8>,
     next_read_bytes: usize,
@@ -158,8 +177,7 @@ impl Output {
     fn open(fd: OwnedFd, framer: Framer) -> Option<Output> {
         rustix::io::ioctl_fionbio(&fd, true).ok()?;
         Some(Output {
-            // Unchecked, as a terminal is no pipe; readiness and read(2) are the same for both.
-            pipe: Receiver::from_owned_fd_unchecked(fd).ok()?,
+            source: sys::watch(fd).ok()?,
             framer,
             buffer: Vec::new(),
             next_read_bytes: READ_BYTES_MIN,
@@ -167,13 +185,14 @@ impl Output {
     }
 
     /// One read, framed into `batch`; how many bytes, or `None` at the end.
-    fn read_into(&mut self, batch: &mut Vec<u8>) -> Option<usize> {
+    fn read_into(&mut self, log: &mut LogFile, batch: &mut Vec<u8>) -> Option<usize> {
         self.buffer.resize(self.next_read_bytes, 0);
-        match self.pipe.try_read(&mut self.buffer) {
+        let (stream, buffer) = (self.framer.stream(), &mut self.buffer);
+        let take = |source: &OwnedFd| log.take(stream, source.as_fd(), buffer);
+        match self.source.try_io(Interest::READABLE, take) {
             Ok(0) => None,
             Ok(n) => {
-                let time = timestamp(jiff::Timestamp::now());
-                self.framer.feed(&self.buffer[..n], &time, batch);
+                frame(&mut self.framer, &self.buffer[..n], batch);
                 self.adapt(n);
                 Some(n)
             }

@@ -64,14 +64,17 @@ pub fn kill_now(pid: i32) {
     let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
 }
 
-/// A container that says `line 1`, `line 2`, … in two writes each, and `end <last>` when it is asked to end.
+/// A container that says `line 1`, `line 2`, … in bursts and two writes each, and `end <last>` when it is asked to end.
 pub fn counter(name: &str) -> Value {
     sh(name, COUNT)
 }
 
 /// The script of [`counter`].
 pub const COUNT: &str = "go=1; i=0; trap 'go=0' TERM
-while [ $go = 1 ]; do i=$((i+1)); printf li; printf 'ne %s\\n' $i; sleep 0.01; done
+while [ $go = 1 ]; do
+    for n in 1 2 3 4 5 6 7 8; do i=$((i+1)); printf li; printf 'ne %s\\n' $i; done
+    sleep 0.01
+done
 echo end $i";
 
 /// Checks what a [`counter`] has said: every line once and in order, to the last.

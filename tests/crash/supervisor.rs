@@ -92,17 +92,36 @@ fn what_ends_while_no_supervisor_lives_is_told_to_the_last_word() {
     });
 }
 
-/// The runtime, but the first `VERB` takes its time before it begins, and says in the file `begun` that it was asked.
+/// The runtime, but the first `VERB` takes its time before it begins, and says in the file `slow` that it was asked. The file
+/// `calls` says when each call begins and ends.
 fn slow(host: &Host, verb: &str) -> PathBuf {
-    let begun = host.path("begun");
     let text = format!(
-        "#!/bin/sh\ncase \" $* \" in *' {verb} '*) test -e {0} || {{ touch {0}; sleep 1.5; }};; esac\nexec {1} \"$@\"\n",
-        begun.display(),
-        host.runtime()
+        "#!/bin/sh
+case \" $* \" in *' create '*|*' start '*|*' delete '*) ;; *) exec {runtime} \"$@\" ;; esac
+echo begin >>{calls}
+case \" $* \" in *' {verb} '*) test -e {slow} || {{ touch {slow}; sleep 1.5; }} ;; esac
+{runtime} \"$@\"
+code=$?
+echo end >>{calls}
+exit $code
+",
+        calls = host.path("calls").display(),
+        slow = host.path("slow").display(),
+        runtime = host.runtime(),
     );
     let script = host.file("slow-runtime", &text);
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("ours");
     script
+}
+
+/// Calls on the one container of a pod, and on its pause, follow one another, whoever makes them.
+#[track_caller]
+fn assert_one_call_at_a_time(host: &Host) {
+    let calls = std::fs::read_to_string(host.path("calls")).expect("it was called");
+    let words: Vec<&str> = calls.lines().collect();
+    for call in words.chunks(2) {
+        assert_eq!(call, ["begin", "end"], "in {words:?}");
+    }
 }
 
 #[test]
@@ -131,7 +150,7 @@ fn a_runtime_call_that_outlives_its_supervisor_does_nothing_behind_the_next_one_
                 host.podshim(["delete", "p", "--wait=false"]);
             }
             until(30, &format!("{verb} is asked for"), || {
-                match host.path("begun").exists() {
+                match host.path("slow").exists() {
                     true => Ok(()),
                     false => Err("not yet".to_owned()),
                 }
@@ -140,6 +159,7 @@ fn a_runtime_call_that_outlives_its_supervisor_does_nothing_behind_the_next_one_
             let dead = Life::Supervisor.kill_of(&pod);
             if verb == "delete" {
                 pod.podshim("stop", &[]).expect(0);
+                assert_one_call_at_a_time(host);
                 assert_counted(&pod.log("c", 0));
                 assert_eq!(status(&pod.json(), "c")["restartCount"], 0);
                 return;
@@ -159,6 +179,7 @@ fn a_runtime_call_that_outlives_its_supervisor_does_nothing_behind_the_next_one_
             instances.dedup();
             assert_eq!(instances.len(), 2, "pause and the container: {instances:?}");
             pod.podshim("stop", &[]).expect(0);
+            assert_one_call_at_a_time(host);
             assert_counted(&pod.log("c", 0));
         });
     }
