@@ -2,7 +2,7 @@
 
 use crate::api::wire::{Call, MAX_REPLY_BYTES, Reply};
 use crate::pod::{PodView, Refusal, Request};
-use crate::store::PodDir;
+use crate::store::{CONTROL_SOCKET, PodDir};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -48,9 +48,10 @@ fn short_path(socket: &Path) -> io::Result<(std::fs::File, PathBuf)> {
     Ok((dir, path))
 }
 
-/// Makes the listening control socket of a pod, 0600, in place of one that an earlier keeper left.
+/// Makes the listening control socket of a pod, 0600, in place of one that an earlier keeper left. There is always one from now
+/// until the pod is over.
 pub fn listen(dir: &PodDir) -> io::Result<UnixListener> {
-    let socket = dir.file("control.sock");
+    let socket = dir.file("control.sock.new");
     let (_dir, path) = short_path(&socket)?;
     match std::fs::remove_file(&socket) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
@@ -58,13 +59,14 @@ pub fn listen(dir: &PodDir) -> io::Result<UnixListener> {
     }
     let listener = UnixListener::bind(path)?;
     std::fs::set_permissions(&socket, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    std::fs::rename(&socket, dir.file(CONTROL_SOCKET))?;
     Ok(listener)
 }
 
 impl Client {
     /// Connects to the supervisor of a pod.
     pub fn connect(dir: &PodDir) -> Result<Client, ClientError> {
-        let path = dir.file("control.sock");
+        let path = dir.file(CONTROL_SOCKET);
         let connect = || {
             let (_dir, short) = short_path(&path)?;
             UnixStream::connect(short)

@@ -176,6 +176,9 @@ pub(super) struct RunArgs {
     /// Longest crash back-off in seconds, at most 300
     #[arg(long, env = "PODSHIM_BACKOFF_MAX", value_name = "SECONDS")]
     pub backoff_max: Option<f64>,
+    /// For experts: seconds that each call of the OCI runtime gets, at most 600 [default: 60, and 10 to delete]
+    #[arg(long, env = "PODSHIM_RUNTIME_DEADLINE", value_name = "SECONDS")]
+    pub runtime_deadline: Option<f64>,
     /// Allow these sysctls besides the safe ones: names or prefixes with *
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub allow_sysctl: Vec<String>,

@@ -99,7 +99,7 @@ pub(super) fn delete_one(
         return Ok(());
     }
     if !follow::has_ended(pod) {
-        follow::until(pod, None, |view| view.settled)?;
+        follow::until_settled(pod)?;
     }
     // The keeper lets go of the lock as its last act: from then on nobody uses the directory.
     let lock = Lock::take(&pod.dir.file("lock")).map_err(cannot("wait for the pod's keeper"))?;

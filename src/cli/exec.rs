@@ -1,100 +1,192 @@
-//! `exec`: a command in a running container. This process becomes the runtime's `exec`, so nothing stands between the caller's
-//! terminal and the command, and the exit code is the command's. No supervisor is asked.
+//! `exec`: a command in a running container. No supervisor is asked.
+//!
+//! The runtime detaches: the command has our standard streams, or a terminal that we drive, and when the runtime has gone the
+//! command is our child, because this process is a subreaper. Otherwise the runtime would copy the output and wait for its end,
+//! which a background process of the command can hold open for ever, and each runtime has exit codes of its own.
 
+use crate::base::InstanceId;
+use crate::bundle::{self, ExecInput};
 use crate::cli::args::ExecArgs;
 use crate::cli::exit::{Code, Failed, Outcome, cannot};
 use crate::cli::pods;
 use crate::cli::settings::Settings;
-use crate::runtime::{Driver, ExecCall, ExecProcess};
-use std::ffi::OsString;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use crate::cli::terminal::{self, Screen, Terminal};
+use crate::runtime::{CgroupError, Driver, ExecCall, Layout, PodCgroup, kill_exec, read_pid_file};
+use crate::store::{read_json, write_json};
+use crate::supervisor::PodRecord;
+use crate::sys::{self, SignalFd};
+use nix::sys::signal::Signal as Caught;
+use serde_json::Value;
+use std::io;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// Pause between two looks at a command with a time limit.
-const LOOK: Duration = Duration::from_millis(10);
+/// Exit code when time is up. Source: timeout(1).
+const TIMED_OUT: u8 = 124;
+/// Exit code when the runtime could not run the command. Source: POSIX shells, "found but cannot be executed".
+const NOT_RUN: u8 = 126;
 
 /// Every error of our own is 125, lest it be taken for the command's.
 pub(super) fn exec(settings: &Settings, args: &ExecArgs) -> Outcome {
-    become_runtime(settings, args).map_err(|failed| Failed {
+    execute(settings, args).map_err(|failed| Failed {
         code: Code::Own,
         ..failed
     })
 }
 
-fn become_runtime(settings: &Settings, args: &ExecArgs) -> Outcome {
+fn execute(settings: &Settings, args: &ExecArgs) -> Outcome {
     let (pod, named) = pods::find_with_container(settings, &args.pod)?;
     let container = pods::container(&pod, args.container.as_deref().or(named.as_deref()))?;
     let running = pods::container_view(&pod, &container.name)
         .and_then(|view| view.pid.and(view.instance.as_ref()));
     let Some(instance) = running else {
-        let message = format!(
-            "container `{}` of pod `{}` is not running",
-            container.name, pod.plan.pod.name
-        );
+        let (name, pod) = (&container.name, &pod.plan.pod.name);
+        let message = format!("container `{name}` of pod `{pod}` is not running");
         return Err(Failed::new(Code::Own, message));
     };
+    let place = tempfile::tempdir_in(&pod.dir.state).map_err(cannot("make a pid file"))?;
+    let pid_file = place.path().join("pid");
+    let terminal = args.tty.then(|| Terminal::new(place.path())).transpose()?;
     let driver = Driver::new(pod.plan.runtime.clone(), pod.dir.file("runtime"));
-    let process = ExecProcess::Command {
-        args: &args.command,
-        tty: args.tty,
-        env: &args.env,
-        user: args.user.as_deref(),
-        cwd: args.workdir.as_deref(),
-    };
+    let process = place.path().join("process.json");
+    write_json(&process, &process_of(&pod, instance, args)?)
+        .map_err(cannot("write the process"))?;
     let argv = driver.exec_argv(&ExecCall {
         id: instance,
-        process,
-    });
-    let argv = argv.map_err(|e| Failed::new(Code::Own, e))?;
-    let mut command = command(&argv)?;
+        process: &process,
+        pid_file: &pid_file,
+        console: terminal.as_ref().map(Terminal::socket),
+    })?;
+    let cgroup = cgroup(&pod)?;
+    let mut command = Command::new(&argv[0]);
+    command.args(&argv[1..]);
     if !args.stdin {
         command.stdin(Stdio::null());
     }
-    match args.timeout {
-        None => {
-            let error = command.exec();
-            Err(Failed::new(
-                Code::Own,
-                cannot(format!("run `{}`", argv[0].to_string_lossy()))(error),
-            ))
+    sys::become_subreaper().map_err(cannot("become a subreaper"))?;
+    let caught = [
+        Caught::SIGCHLD,
+        Caught::SIGTERM,
+        Caught::SIGINT,
+        Caught::SIGHUP,
+        Caught::SIGQUIT,
+        Caught::SIGWINCH,
+    ];
+    let mut wait = Wait {
+        signals: sys::block_signals(&caught).map_err(cannot("block signals"))?,
+        deadline: args
+            .timeout
+            .map(|seconds| crate::cli::follow::now() + Duration::from_secs(seconds)),
+        screen: None,
+    };
+    sys::with_no_signal_blocked(&mut command);
+    let what = format!("run `{}`", argv[0].to_string_lossy());
+    let runtime = command.spawn().map_err(cannot(what))?.id();
+    let mut ended = wait.child(runtime)?;
+    match ended {
+        Some(0) => {
+            let pid = read_pid_file(&pid_file).map_err(cannot("read the pid file"))?;
+            wait.screen = terminal
+                .map(|terminal| terminal.show(args.stdin))
+                .transpose()?;
+            ended = wait.child(pid)?;
         }
-        Some(seconds) => with_time_limit(command, Duration::from_secs(seconds)),
+        Some(_) => return Ok(NOT_RUN),
+        None => {}
+    }
+    if let Some(screen) = wait.screen {
+        screen.close();
+    }
+    match ended {
+        Some(code) => Ok(code),
+        None => {
+            // Whatever runs by now: the runtime may just have started it.
+            kill_exec(&cgroup, instance, &pid_file)?;
+            Ok(TIMED_OUT)
+        }
     }
 }
 
-fn command(argv: &[OsString]) -> Result<Command, Failed> {
-    let (program, rest) = argv
-        .split_first()
-        .ok_or_else(|| Failed::new(Code::Own, "there is no command line"))?;
-    let mut command = Command::new(program);
-    command.args(rest);
-    Ok(command)
+/// The process to run, made of the container's own.
+fn process_of(pod: &PodRecord, instance: &InstanceId, args: &ExecArgs) -> Result<Value, Failed> {
+    let config = pod.dir.bundle(instance).join("config.json");
+    let config: Option<Value> =
+        read_json(&config).map_err(cannot("read the container's bundle"))?;
+    let process = bundle::exec_process(
+        &config.unwrap_or_default(),
+        &ExecInput {
+            args: &args.command,
+            env: &args.env,
+            user: args.user.as_deref().map(user).transpose()?,
+            cwd: args.workdir.as_deref(),
+            terminal: args.tty.then(terminal::size),
+        },
+    );
+    process.ok_or_else(|| Failed::new(Code::Own, "the container has no process to take after"))
 }
 
-/// Runs it and kills its whole process group when time is up: 124, as timeout(1) says it.
-fn with_time_limit(mut command: Command, limit: Duration) -> Outcome {
-    let fail = |e| Failed::new(Code::Own, cannot("run the command")(e));
-    let mut child = command.process_group(0).spawn().map_err(fail)?;
-    let deadline = crate::cli::follow::now() + limit;
-    loop {
-        if let Some(status) = child.try_wait().map_err(fail)? {
-            let code = status
-                .code()
-                .or_else(|| status.signal().map(|signal| 128 + signal))
-                .unwrap_or(255);
-            return Ok(u8::try_from(code).unwrap_or(u8::MAX));
-        }
-        if crate::cli::follow::now() >= deadline {
-            let group = i32::try_from(child.id())
-                .ok()
-                .map(nix::unistd::Pid::from_raw);
-            if let Some(group) = group {
-                let _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL);
+/// Reads `uid` or `uid:gid`.
+fn user(text: &str) -> Result<(u32, Option<u32>), Failed> {
+    let (uid, gid) = text
+        .split_once(':')
+        .map_or((text, None), |(uid, gid)| (uid, Some(gid)));
+    let read =
+        || Ok::<_, std::num::ParseIntError>((uid.parse()?, gid.map(str::parse).transpose()?));
+    read().map_err(|e| {
+        let failed = Failed::new(Code::Own, cannot(format!("run as `{text}`"))(e));
+        failed.hint("write numbers: uid or uid:gid")
+    })
+}
+
+fn cgroup(pod: &PodRecord) -> Result<PodCgroup, CgroupError> {
+    let cgroup = bundle::pod_cgroup(&pod.plan.pod, &pod.plan.host.cgroups);
+    PodCgroup::at(Layout::detect()?, &cgroup.path)
+}
+
+/// Waiting for a child, while signals go on to it and time runs out.
+struct Wait {
+    signals: SignalFd,
+    deadline: Option<Instant>,
+    screen: Option<Screen>,
+}
+
+impl Wait {
+    /// The exit code of this child, 128 + signal if one ended it; `None` when time is up.
+    fn child(&mut self, pid: u32) -> Result<Option<u8>, Failed> {
+        let pidfd = sys::pidfd(pid).ok();
+        loop {
+            while let Some(child) = sys::reap_any() {
+                if child.pid == pid {
+                    let code = crate::base::Exit::from_wait_status(child.status).code();
+                    return Ok(Some(u8::try_from(code).unwrap_or(u8::MAX)));
+                }
             }
-            child.wait().map_err(fail)?;
-            return Ok(124);
+            let left = self
+                .deadline
+                .map(|at| at.saturating_duration_since(crate::cli::follow::now()));
+            if left == Some(Duration::ZERO) {
+                return Ok(None);
+            }
+            let signal = self
+                .signals
+                .wait(left)
+                .and_then(crate::base::Signal::from_number);
+            if signal.is_some_and(|signal| signal.number() == Caught::SIGWINCH as i32) {
+                self.screen.iter().for_each(Screen::fit);
+                continue;
+            }
+            let forwarded = signal.filter(|signal| signal.number() != Caught::SIGCHLD as i32);
+            if let (Some(signal), Some(pidfd)) = (forwarded, &pidfd) {
+                match sys::signal_pidfd(std::os::fd::AsFd::as_fd(pidfd), signal) {
+                    Err(e)
+                        if e.kind() != io::ErrorKind::NotFound
+                            && e.raw_os_error() != Some(nix::libc::ESRCH) =>
+                    {
+                        return Err(cannot("pass on a signal")(e).into());
+                    }
+                    _ => {}
+                }
+            }
         }
-        std::thread::sleep(LOOK);
     }
 }

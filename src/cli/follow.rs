@@ -2,9 +2,9 @@
 
 use crate::api::{Client, ClientError};
 use crate::cli::exit::{Code, Failed, cannot};
-use crate::cli::spawn;
+use crate::cli::{report, spawn};
 use crate::pod::{PodView, Refusal};
-use crate::store::PodDir;
+use crate::store::{CONTROL_SOCKET, PodDir};
 use crate::supervisor::{PodRecord, Snapshot};
 use crate::sys::Lock;
 use std::time::{Duration, Instant};
@@ -25,11 +25,12 @@ struct Unsupervised {
     said: String,
 }
 
-/// Everything has ended and is released: no process of the pod is left.
+/// Everything has ended and is released: no process of the pod is left. One whose last snapshot could not be written has at
+/// least lost its control socket.
 pub(super) fn has_ended(pod: &PodRecord) -> bool {
     pod.snapshot
         .as_ref()
-        .is_some_and(|snapshot| snapshot.view.settled)
+        .is_some_and(|snapshot| snapshot.view.settled || !pod.dir.file(CONTROL_SOCKET).exists())
 }
 
 /// The pod as it is now.
@@ -54,10 +55,11 @@ pub(super) fn ensure_supervised(pod: &PodRecord) -> Result<(), Failed> {
         return Ok(());
     }
     drop(lock);
-    Ok(spawn::start_keeper(&pod.dir).map_err(cannot(format!(
+    spawn::start_keeper(&pod.dir).map_err(cannot(format!(
         "start a keeper for pod `{}`",
         pod.plan.pod.name
-    )))?)
+    )))?;
+    Ok(())
 }
 
 /// Follows the pod until `done` says so, or until `deadline`; gives the view that was done.
@@ -76,9 +78,10 @@ pub(super) fn until(
             return Ok(view);
         }
         let current = reread(pod)?;
+        let has_ended = has_ended(&current);
         match current.snapshot {
             Some(snapshot) if done(&snapshot.view) => return Ok(snapshot.view),
-            Some(snapshot) if snapshot.view.settled => {
+            Some(snapshot) if has_ended => {
                 // Nothing will change any more: what is waited for does not come.
                 let message = format!("pod `{name}` has ended in phase {:?}", snapshot.view.phase);
                 return Err(Failed::new(Code::Failed, message));
@@ -86,6 +89,36 @@ pub(super) fn until(
             _ => lives_or_fails(pod)?,
         }
         std::thread::sleep(RETRY);
+    }
+}
+
+/// Waits for the pod's end, however long it takes; says what keeps it from it.
+pub(super) fn until_settled(pod: &PodRecord) -> Result<(), Failed> {
+    let mut troubles = Troubles::default();
+    let settled = until(pod, None, |view| {
+        troubles.tell(pod, view);
+        view.settled
+    });
+    match settled {
+        Err(_) if has_ended(&reread(pod)?) => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+/// Tells of what keeps a sandbox from being up, or gone, each time it is something else.
+#[derive(Default)]
+pub(super) struct Troubles(String);
+
+impl Troubles {
+    pub fn tell(&mut self, pod: &PodRecord, view: &PodView) {
+        let now = view
+            .trouble()
+            .map(|(reason, message)| format!("pod `{}`: {reason}: {message}", pod.plan.pod.name));
+        let now = now.unwrap_or_default();
+        if !now.is_empty() && now != self.0 {
+            report::warn(&now);
+        }
+        self.0 = now;
     }
 }
 
@@ -121,8 +154,12 @@ fn lives_or_fails(pod: &PodRecord) -> Result<(), Failed> {
     }
     let free = Lock::try_take(&pod.dir.file("lock")).is_ok_and(|lock| lock.is_some());
     let log = std::fs::read_to_string(pod.dir.file("supervisor.log")).unwrap_or_default();
-    if free && !has_ended(&reread(pod)?) && !log.is_empty() {
-        let said = log.lines().last().unwrap_or_default().to_owned();
+    if free && !has_ended(&reread(pod)?) {
+        let said = log
+            .lines()
+            .last()
+            .unwrap_or("its keeper is gone")
+            .to_owned();
         let error = Unsupervised {
             pod: pod.plan.pod.name.clone(),
             said,

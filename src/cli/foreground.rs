@@ -21,14 +21,19 @@ pub(super) fn attend(pod: &PodRecord, args: &RunArgs) -> Outcome {
     let for_stop = pod.clone();
     std::thread::spawn(move || {
         let mut asked = 0;
-        while signals.wait().is_some() {
+        loop {
+            if signals.wait(None).is_none() {
+                continue;
+            }
             asked += 1;
             run::ask_to_stop(&for_stop, asked > 1);
         }
     });
     let mut shown = BTreeMap::new();
+    let mut troubles = follow::Troubles::default();
     let view = follow::until(pod, None, |view| {
         show_new_instances(pod, view, &mut shown);
+        troubles.tell(pod, view);
         view.settled
     })?;
     let _ended: Vec<()> = shown

@@ -24,7 +24,7 @@ pub(super) fn main(argv: &[OsString]) -> Option<u8> {
     Some(match result {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!("error: {}", report::chain(error.as_ref()));
+            report::say(format_args!("error: {}", report::chain(error.as_ref())));
             1
         }
     })

@@ -6,6 +6,7 @@
 mod args;
 mod check;
 mod delete;
+mod doctor;
 mod events;
 mod exec;
 mod exit;
@@ -18,6 +19,7 @@ mod image;
 mod info;
 mod jsonpath;
 mod kill;
+mod leftovers;
 mod logs;
 mod pods;
 mod render;
@@ -28,6 +30,7 @@ mod source;
 mod spawn;
 mod stop;
 mod table;
+mod terminal;
 mod version;
 mod wait;
 
@@ -61,7 +64,7 @@ pub fn main() -> u8 {
         Verb::Check(args) => check::check(&args),
         Verb::Render(args) => render::render(&settings, &args),
         Verb::Image(args) => image::image(&settings, &args.verb),
-        Verb::Doctor(_) => Ok(1),
+        Verb::Doctor(args) => doctor::doctor(&settings, &args),
         Verb::Info(args) => info::info(&settings, &matches, &args),
         Verb::Version(args) => version::version(&args),
     };

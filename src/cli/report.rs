@@ -11,11 +11,11 @@ pub(super) fn print(failed: &Failed, as_json: bool) -> u8 {
     let message = chain(failed.error.as_ref());
     if as_json {
         let report = json!({ "code": failed.code as u8, "reason": format!("{:?}", failed.code), "message": message, "hint": failed.hint });
-        eprintln!("{report}");
+        say(report);
     } else {
-        eprintln!("error: {message}");
+        say(format_args!("error: {message}"));
         if let Some(hint) = &failed.hint {
-            eprintln!("hint: {hint}");
+            say(format_args!("hint: {hint}"));
         }
     }
     failed.code as u8
@@ -40,7 +40,12 @@ pub(super) fn data(text: impl std::fmt::Display) {
 
 /// A warning on standard error.
 pub(super) fn warn(message: impl std::fmt::Display) {
-    eprintln!("warning: {message}");
+    say(format_args!("warning: {message}"));
+}
+
+/// A line on standard error. Where it goes may be a full disk or a reader that has gone: that is no reason to end.
+pub(super) fn say(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
 /// Sends what this process logs to standard error.
@@ -48,6 +53,8 @@ pub(super) fn start_logging(level: LevelFilter, _json: bool) {
     let subscriber = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_max_level(level)
-        .with_ansi(false);
+        .with_ansi(false)
+        // It would print them, which ends the process where standard error is a file on a full disk.
+        .log_internal_errors(false);
     subscriber.with_target(false).init();
 }

@@ -8,14 +8,17 @@ use crate::cli::settings::Settings;
 use crate::cli::{delete, follow, foreground, host, pods, report, source, spawn};
 use crate::manifest::{ConfigObject, Pod, Profile};
 use crate::pod::{ContainerState, Phase, PodView, Request};
-use crate::runtime::{Needs, Runtime};
+use crate::runtime::{Deadlines, Needs, Runtime};
 use crate::store::find_name;
 use crate::supervisor::{Network, Plan, PodRecord, read_pod};
+use std::time::Duration;
 
 /// Waiting reasons that are part of a normal start.
 const STARTING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 /// Bounds of the crash back-off in seconds. Source: the kubelet's 10 s and 300 s; 1 s is its smallest setting.
 const BACKOFF_SECONDS: (f64, f64) = (10.0, 300.0);
+/// Bounds of the deadline of a runtime call in seconds: no runtime is faster, no user is more patient.
+const DEADLINE_SECONDS: (f64, f64) = (0.1, 600.0);
 
 pub(super) fn run(settings: &Settings, args: &RunArgs) -> Outcome {
     let mut loaded = source::load(&args.files)?;
@@ -82,6 +85,7 @@ fn plan(
         pod: pod.clone(),
         objects: objects.iter().filter(mine).cloned().collect(),
         runtime: runtime.clone(),
+        deadlines: deadlines(args)?,
         network: if pod.host_network || args.network == NetworkArg::Host {
             Network::Host
         } else {
@@ -93,6 +97,19 @@ fn plan(
         rejected,
         remove_at_end: args.rm && args.detach,
     })
+}
+
+fn deadlines(args: &RunArgs) -> Result<Deadlines, Failed> {
+    let Some(seconds) = args.runtime_deadline else {
+        return Ok(Deadlines::default());
+    };
+    if !(DEADLINE_SECONDS.0..=DEADLINE_SECONDS.1).contains(&seconds) {
+        let (least, most) = DEADLINE_SECONDS;
+        let message =
+            format!("the deadline of a runtime call is between {least} and {most} seconds");
+        return Err(Failed::new(Code::Usage, message));
+    }
+    Ok(Deadlines::each(Duration::from_secs_f64(seconds)))
 }
 
 fn needs(plans: &[Plan]) -> Needs {
@@ -145,6 +162,7 @@ fn is_past_start(view: &PodView) -> bool {
         ContainerState::Running { .. } | ContainerState::Terminated(_) => false,
     };
     view.settled
+        || view.trouble().is_some()
         || view.phase != Phase::Pending
         || view.containers.iter().any(|c| trouble(&c.state).is_some())
         || !view.containers.iter().any(|c| starting(&c.state))
@@ -163,6 +181,7 @@ fn trouble(state: &ContainerState) -> Option<(&str, &str)> {
 }
 
 fn tell_trouble(pod: &PodRecord, view: &PodView) {
+    follow::Troubles::default().tell(pod, view);
     for container in &view.containers {
         if let Some((reason, message)) = trouble(&container.state) {
             let (pod, name) = (&pod.plan.pod.name, &container.name);

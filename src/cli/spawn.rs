@@ -1,15 +1,15 @@
 //! From a plan to a running pod: its directory, its name, its keeper.
 
-use crate::api;
+use crate::api::{self, Client};
 use crate::cli::exit::{Code, Failed, cannot};
 use crate::store::{Dirs, NameTaken, PodDir, claim_name, release_name, write_json};
-use crate::supervisor::{KEEPER_VERB, Plan};
+use crate::supervisor::{KEEPER_VERB, Plan, SNAPSHOT};
 use crate::sys;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// Makes the pod exist and starts its keeper. When this fails, nothing is left.
 pub(super) fn spawn(plan: &Plan) -> Result<PodDir, Failed> {
@@ -32,7 +32,7 @@ pub(super) fn spawn(plan: &Plan) -> Result<PodDir, Failed> {
             .create(&dir.state)?;
         sys::create_dirs(&dir.data, 0o700)?;
         write_json(&dir.file("plan.json"), plan)?;
-        start_keeper(&dir)
+        begun(&dir, start_keeper(&dir)?)
     };
     if let Err(error) = start() {
         let conflict = error.kind() == io::ErrorKind::AlreadyExists;
@@ -54,7 +54,7 @@ pub(super) fn spawn(plan: &Plan) -> Result<PodDir, Failed> {
 }
 
 /// Starts a keeper on a pod's directory. It gets the listening socket, so that whoever connects from now on is served.
-pub(super) fn start_keeper(dir: &PodDir) -> io::Result<()> {
+pub(super) fn start_keeper(dir: &PodDir) -> io::Result<Child> {
     let listener = OwnedFd::from(api::listen(dir)?);
     let log = File::options()
         .append(true)
@@ -76,7 +76,30 @@ pub(super) fn start_keeper(dir: &PodDir) -> io::Result<()> {
         "PATH",
         "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     );
-    command.spawn().map(|_| ())
+    command.spawn()
+}
+
+/// Waits until the supervisor of a new pod answers: from then on the pod exists. A keeper that ends before leaves nothing but
+/// what it had to say.
+fn begun(dir: &PodDir, mut keeper: Child) -> io::Result<()> {
+    let ask = || Client::connect(dir).and_then(|mut client| client.watch().map(|()| client));
+    let answers = ask().and_then(|mut client| client.next_view());
+    if matches!(answers, Ok(Some(_))) || dir.file(SNAPSHOT).exists() {
+        return Ok(());
+    }
+    let status = keeper.wait()?;
+    let log = dir.file("supervisor.log");
+    let said = std::fs::read_to_string(&log)?;
+    let mut errors = said.lines().filter_map(|line| line.strip_prefix("error: "));
+    let Some(error) = errors.next() else {
+        // Perhaps it had no place to say it.
+        writeln!(
+            File::options().append(true).open(&log)?,
+            "ended with {status}"
+        )?;
+        return Err(io::Error::other(format!("its keeper ended with {status}")));
+    };
+    Err(io::Error::other(error))
 }
 
 /// Removes the directories of a pod that is not running.

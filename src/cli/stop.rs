@@ -17,7 +17,7 @@ pub(super) fn stop(settings: &Settings, args: &StopArgs) -> Outcome {
     };
     each(settings, &args.pods, |pod| {
         ask(pod, &request)?;
-        follow::until(pod, None, |view| view.settled)?;
+        follow::until_settled(pod)?;
         println!("{} stopped", pods::shown(pod));
         Ok(())
     })

@@ -1,11 +1,11 @@
 //! Layers → one mounted root.
 
 use crate::image::root::open_root;
-use rustix::fs::CWD;
+use rustix::fs::{CWD, StatVfsMountFlags, statvfs};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, fsconfig_create,
-    fsconfig_set_string, fsmount, fsopen, mount, move_mount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, UnmountFlags,
+    fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount, move_mount, unmount,
 };
 use std::ffi::CString;
 use std::io;
@@ -25,10 +25,21 @@ pub fn mount_overlay(
     match mount_by_parts(layers, upper, work, target) {
         // Before 6.8 `lowerdir+` is unknown, before 5.2 (or under a filter) the calls are; a path may have 255 bytes.
         Err(Errno::INVAL | Errno::NOSYS | Errno::PERM) => {
-            mount_by_options(layers, upper, work, target)
+            mount_by_options(layers, upper, work, target)?;
         }
-        done => Ok(done?),
+        done => done?,
     }
+    refuse_read_only(work, target)
+}
+
+/// An overlay that cannot use its work directory is mounted read-only without a word: the reason is what that directory says.
+fn refuse_read_only(work: &Path, target: &Path) -> io::Result<()> {
+    if !statvfs(target)?.f_flag.contains(StatVfsMountFlags::RDONLY) {
+        return Ok(());
+    }
+    unmount(target, UnmountFlags::DETACH)?;
+    std::fs::create_dir(work.join("probe"))?;
+    Err(Errno::ROFS.into())
 }
 
 /// One call per layer: no limit on the length of all paths together, and no character in them means anything.

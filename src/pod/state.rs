@@ -51,6 +51,8 @@ pub(super) struct Sandbox {
     pub network_task: Task,
     /// Not before this is the network set up again.
     pub network_not_before: Mono,
+    /// Reason and message of what last kept it from being up, or gone; shown until it is.
+    pub trouble: Option<(String, String)>,
     /// Kept after the end.
     pub pod_ips: Vec<String>,
     /// Whether an app container was created in this sandbox: from then on plain init containers never run again in it.

@@ -4,6 +4,9 @@ use crate::base::{InstanceId, Wall};
 use crate::manifest::Role;
 use serde::{Deserialize, Serialize};
 
+/// The condition of the sandbox with its network. Source: Kubernetes `core/v1`, PodConditionType.
+pub(super) const SANDBOX_READY: &str = "PodReadyToStartContainers";
+
 /// The pod as a face shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PodView {
@@ -27,6 +30,15 @@ pub struct PodView {
     pub pod_ips: Vec<String>,
     /// The pod reached a terminal phase or was stopped, and everything is released: nothing will happen any more.
     pub settled: bool,
+}
+
+impl PodView {
+    /// Reason and message of what keeps the sandbox from being up, or gone; it is tried again.
+    pub fn trouble(&self) -> Option<(&str, &str)> {
+        let told = |c: &&Condition| c.kind == SANDBOX_READY && !c.message.is_empty();
+        let condition = self.conditions.iter().find(told)?;
+        Some((&condition.reason, &condition.message))
+    }
 }
 
 /// `status.phase`.

@@ -3,6 +3,7 @@
 use crate::base::InstanceId;
 use crate::runtime::call::Call;
 use crate::runtime::{Runtime, RuntimeError, is_plain_name, pid_file};
+use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -23,7 +24,7 @@ pub struct Driver {
 }
 
 /// When each verb is given up.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deadlines {
     /// `create`: 30 ms on an idle machine; it runs hooks, and mounts that may wait for a disk.
     pub create: Duration,
@@ -82,6 +83,17 @@ pub enum InitIo {
         /// Path of the socket, at most 107 bytes.
         socket: PathBuf,
     },
+}
+
+impl Deadlines {
+    /// The same for every verb.
+    pub fn each(deadline: Duration) -> Deadlines {
+        Deadlines {
+            create: deadline,
+            start: deadline,
+            delete: deadline,
+        }
+    }
 }
 
 impl Driver {

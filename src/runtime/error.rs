@@ -2,6 +2,7 @@
 
 use crate::base::{Exit, Signal};
 use crate::runtime::PidFileError;
+use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -128,11 +129,14 @@ impl RuntimeError {
         }
     }
 
-    /// One line for a container's status: the runtime's own reason where it gave one.
+    /// One line for a container's status: the runtime's own reason where it gave one, else the error with its causes.
     pub fn reason(&self) -> String {
-        match self {
-            RuntimeError::Refused(refused) => refused.reason(),
-            other => other.to_string(),
+        if let RuntimeError::Refused(refused) = self {
+            return refused.reason();
         }
+        let first: &dyn Error = self;
+        let causes = std::iter::successors(Some(first), |error: &&dyn Error| Error::source(*error));
+        let words: Vec<_> = causes.map(ToString::to_string).collect();
+        words.join(": ")
     }
 }

@@ -1,8 +1,11 @@
-//! The command line of `exec`, for a program that becomes the runtime.
+//! The command line of `exec`.
 
 use crate::base::InstanceId;
 use crate::runtime::driver::checked;
-use crate::runtime::{Driver, RuntimeError};
+use crate::runtime::{CgroupError, Driver, PodCgroup, RuntimeError, pid_file};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, getpgid, kill_process_group, pidfd_open, pidfd_send_signal,
+};
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -11,64 +14,54 @@ use std::path::Path;
 pub struct ExecCall<'a> {
     /// Which container.
     pub id: &'a InstanceId,
-    /// What to run.
-    pub process: ExecProcess<'a>,
-}
-
-/// What to run in a container.
-#[derive(Clone, Copy, Debug)]
-pub enum ExecProcess<'a> {
-    /// A file with the OCI `process` object: says everything, also capabilities, groups and whether there is a terminal.
-    File(&'a Path),
-    /// A command with the user, environment and limits of the container's own process, as far as nothing else is said.
-    Command {
-        /// The command and its arguments; not empty.
-        args: &'a [String],
-        /// Give it a terminal.
-        tty: bool,
-        /// More environment, `NAME=value`.
-        env: &'a [String],
-        /// `uid` or `uid:gid`.
-        user: Option<&'a str>,
-        /// Absolute directory in the container.
-        cwd: Option<&'a str>,
-    },
+    /// A file with its OCI `process` object. Flags are not used: the runtimes differ in which they know and what they mean.
+    pub process: &'a Path,
+    /// File for the id of the process in our PID namespace.
+    pub pid_file: &'a Path,
+    /// Listening socket that is sent the master of its terminal, if it has one.
+    pub console: Option<&'a Path>,
 }
 
 impl Driver {
-    /// The whole command line of `exec`, the program first: what `execve` is to be given. The runtime's own complaints go
-    /// to its standard error; its exit status is the process's.
+    /// The whole command line of `exec`, the program first. The runtime ends once the process runs, and leaves it to the
+    /// nearest subreaper; its own complaints go to its standard error.
     pub fn exec_argv(&self, exec: &ExecCall<'_>) -> Result<Vec<OsString>, RuntimeError> {
         let id = checked(exec.id)?;
         let mut argv = vec![self.runtime.path.as_os_str().into()];
         argv.extend(self.global_args(None));
-        argv.push("exec".into());
-        match exec.process {
-            ExecProcess::File(path) => {
-                argv.extend(["--process".into(), path.into(), id.into()]);
-            }
-            ExecProcess::Command {
-                args,
-                tty,
-                env,
-                user,
-                cwd,
-            } => {
-                if tty {
-                    argv.push("--tty".into());
-                }
-                for variable in env {
-                    argv.extend(["--env".into(), variable.into()]);
-                }
-                for (flag, value) in [("--user", user), ("--cwd", cwd)] {
-                    if let Some(value) = value {
-                        argv.extend([flag.into(), value.into()]);
-                    }
-                }
-                argv.push(id.into());
-                argv.extend(args.iter().map(Into::into));
-            }
+        argv.extend(["exec".into(), "--detach".into()]);
+        argv.extend(["--process".into(), exec.process.into()]);
+        argv.extend(["--pid-file".into(), exec.pid_file.into()]);
+        if let Some(socket) = exec.console {
+            argv.extend(["--console-socket".into(), socket.into()]);
         }
+        argv.push(id.into());
         Ok(argv)
     }
+}
+
+/// Kills what an `exec` with this pid file started, with its process group: it leads a session of its own, which no signal to the
+/// runtime reaches. Says whether there was something to kill. The number is believed only of a process of the container, looked
+/// at after its pidfd was opened, so that a recycled one is never hit.
+pub fn kill_exec(
+    cgroup: &PodCgroup,
+    id: &InstanceId,
+    pid_file: &Path,
+) -> Result<bool, CgroupError> {
+    let read = pid_file::read(pid_file).ok();
+    let pid = read.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+    let Some((pid, pidfd)) =
+        pid.and_then(|pid| Some((pid, pidfd_open(pid, PidfdFlags::empty()).ok()?)))
+    else {
+        return Ok(false);
+    };
+    let number = pid.as_raw_nonzero().get().cast_unsigned();
+    if !cgroup.pids(id)?.contains(&number) {
+        return Ok(false);
+    }
+    if getpgid(Some(pid)) == Ok(pid) {
+        // It may have ended by itself; then so may its group.
+        let _gone = kill_process_group(pid, Signal::KILL);
+    }
+    Ok(pidfd_send_signal(&pidfd, Signal::KILL).is_ok())
 }

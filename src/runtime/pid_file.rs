@@ -21,7 +21,7 @@ pub enum PidFileError {
 }
 
 /// Reads a process id: 2 to 2^22, digits only, white space around it allowed.
-pub(super) fn read(path: &Path) -> Result<u32, PidFileError> {
+pub fn read(path: &Path) -> Result<u32, PidFileError> {
     let text = small_file::read_head(path, PID_FILE_MAX_BYTES).map_err(PidFileError::Read)?;
     let digits = text.trim();
     digits

@@ -41,6 +41,10 @@ impl Dirs {
     }
 }
 
+/// The control socket in a pod's directory: there until the pod is over. Removing it needs no room, so the end of a pod is known
+/// even where its last snapshot could not be written.
+pub const CONTROL_SOCKET: &str = "control.sock";
+
 impl PodDir {
     /// A file or directory of the state.
     pub fn file(&self, name: &str) -> PathBuf {

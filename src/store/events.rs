@@ -8,11 +8,16 @@ use std::path::Path;
 /// Longest line that is read back, in bytes: an event is a few hundred, its longest message a runtime's last words.
 const MAX_LINE_BYTES: u64 = 64 * 1024;
 
-/// Appends one event with one write.
+/// Appends one event with one write, whole or not at all: a torn line would take the next one with it. Pods have one writer.
 pub fn append_event(mut file: &File, event: &Event) -> io::Result<()> {
     let mut line = serde_json::to_vec(event)?;
     line.push(b'\n');
-    file.write_all(&line)
+    let before = file.metadata()?.len();
+    let written = file.write_all(&line);
+    if written.is_err() {
+        file.set_len(before)?;
+    }
+    written
 }
 
 /// All events, oldest first; a torn last line is not read. Empty when there is no log.

@@ -2,6 +2,7 @@
 //! (the machine was cut off) is not read.
 
 use crate::base::{Exit, Mono, Now, Wall};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
@@ -49,15 +50,35 @@ impl ExitRecord {
     }
 }
 
-/// Appends one record. The file must be open for appending.
-pub fn append_exit(mut file: &std::fs::File, record: ExitRecord) -> io::Result<()> {
-    file.write_all(&record.to_bytes())
+/// Opens a record for appending, making it if needed. What a torn write left at its end is cut off: later records would be
+/// read out of step.
+pub fn open_exits(path: &Path) -> io::Result<File> {
+    let file = File::options().append(true).create(true).open(path)?;
+    cut_to_whole_records(&file)?;
+    Ok(file)
+}
+
+/// Appends one record to a file of [`open_exits`], whole or not at all.
+pub fn append_exit(mut file: &File, record: ExitRecord) -> io::Result<()> {
+    let written = file.write_all(&record.to_bytes());
+    if written.is_err() {
+        cut_to_whole_records(file)?;
+    }
+    written
+}
+
+fn cut_to_whole_records(file: &File) -> io::Result<()> {
+    let length = file.metadata()?.len();
+    match length % EXIT_RECORD_BYTES as u64 {
+        0 => Ok(()),
+        torn => file.set_len(length - torn),
+    }
 }
 
 /// All whole records, oldest first; empty when there is no file.
 pub fn read_exits(path: &Path) -> io::Result<Vec<ExitRecord>> {
     let mut bytes = Vec::new();
-    match std::fs::File::open(path) {
+    match File::open(path) {
         Ok(mut file) => file.read_to_end(&mut bytes)?,
         Err(e) if e.kind() == io::ErrorKind::NotFound => 0,
         Err(e) => return Err(e),
@@ -85,15 +106,18 @@ mod tests {
                 wall: Wall(2),
             },
         };
-        let mut file = std::fs::File::options()
-            .append(true)
-            .create(true)
-            .open(&path)
-            .expect("open");
+        let mut file = open_exits(&path).expect("open");
         append_exit(&file, record(10)).expect("append");
         append_exit(&file, record(11)).expect("append");
         file.write_all(&[1, 2, 3]).expect("torn");
         assert_eq!(read_exits(&path).expect("read"), [record(10), record(11)]);
+        let file = open_exits(&path).expect("open again");
+        append_exit(&file, record(12)).expect("append");
+        assert_eq!(
+            read_exits(&path).expect("read"),
+            [record(10), record(11), record(12)],
+            "what comes after a torn record is in step"
+        );
         assert_eq!(record(10).exit(), Exit::Code(7));
     }
 }

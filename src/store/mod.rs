@@ -9,7 +9,7 @@
 //!     snapshot.json   what is: machine state and view
 //!     events.jsonl    what happened
 //!     exits           what the keeper saw end; fixed-size records
-//!     control.sock    0600
+//!     control.sock    0600; gone when the pod is over
 //!     supervisor.log  what keeper and supervisor had to say
 //!     runtime/        the OCI runtime's own state (--root)
 //!     instances/<id>/ bundle: config.json, rootfs/, pid, runtime.log, termination-log
@@ -24,8 +24,8 @@ mod exits;
 mod json;
 mod names;
 
-pub use dirs::{Dirs, PodDir};
+pub use dirs::{CONTROL_SOCKET, Dirs, PodDir};
 pub use events::{append_event, read_events};
-pub use exits::{EXIT_RECORD_BYTES, ExitRecord, append_exit, read_exits};
+pub use exits::{EXIT_RECORD_BYTES, ExitRecord, append_exit, open_exits, read_exits};
 pub use json::{read_json, write_json};
 pub use names::{NameTaken, claim_name, find_name, release_name};

@@ -28,7 +28,10 @@ pub(super) struct Context {
 
 impl Context {
     pub fn new(dir: PodDir, plan: Plan, keeper: OwnedFd) -> Result<Context, SupervisorError> {
-        let driver = Driver::new(plan.runtime.clone(), dir.file("runtime"));
+        let driver = Driver {
+            deadlines: plan.deadlines,
+            ..Driver::new(plan.runtime.clone(), dir.file("runtime"))
+        };
         let wanted = bundle::pod_cgroup(&plan.pod, &plan.host.cgroups);
         let layout = Layout::detect().map_err(SupervisorError::Cgroup)?;
         let cgroup = PodCgroup::at(layout, &wanted.path).map_err(SupervisorError::Cgroup)?;

@@ -2,10 +2,7 @@
 
 use crate::base::{InstanceId, Signal};
 use crate::image::{self, Image};
-use crate::pod::{
-    Action, Event, Failure, FailureReason, InstanceKind, Machine, OpId, Refusal, RequestId,
-};
-use crate::store::append_event;
+use crate::pod::{Action, Failure, FailureReason, InstanceKind, OpId, Refusal, RequestId};
 use crate::supervisor::context::{Context, other, runtime_failure};
 use crate::supervisor::world::{Change, Completion, World};
 use crate::supervisor::{instance, sandbox};
@@ -23,15 +20,11 @@ const IMAGE_DEADLINE: Duration = Duration::from_secs(30 * 60);
 
 impl World {
     /// Does what the machine asks, in its order.
-    pub fn perform(
-        &mut self,
-        machine: &Machine,
-        actions: Vec<Action>,
-        written: &mut Option<Vec<u8>>,
-    ) {
+    pub fn perform(&mut self, actions: Vec<Action>) {
         for action in actions {
             match action {
-                Action::Persist => self.persist(machine, written),
+                // Every step is written down before its first action.
+                Action::Persist => {}
                 Action::Prepare { op } => self.prepare(op),
                 Action::EnsureImage { op, container } => self.ensure_image(op, container),
                 Action::Create { op, instance, kind } => self.create(op, instance, kind),
@@ -44,7 +37,7 @@ impl World {
                 Action::Kill { instance } => self.kill(&instance),
                 Action::CleanUp { op } => self.clean_up(op),
                 Action::Reply { id, result } => self.reply(id, result),
-                Action::Announce(event) => self.announce(&event),
+                Action::Announce(event) => self.record.announce(event),
             }
         }
     }
@@ -144,12 +137,6 @@ impl World {
         if let Some(reply) = self.replies.remove(&id) {
             // Whoever asked may have left.
             let _ = reply.send(result);
-        }
-    }
-
-    fn announce(&mut self, event: &Event) {
-        if let Err(error) = append_event(&self.events, event) {
-            tracing::error!(%error, reason = event.reason, message = event.message, "cannot write an event");
         }
     }
 }

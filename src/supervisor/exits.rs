@@ -91,11 +91,12 @@ async fn last_words(
     }
     if let Some(pump) = pump {
         let _ = pump.stop.send(Stop::Ended);
-        if tokio::time::timeout(DRAIN_DEADLINE, pump.task)
-            .await
-            .is_err()
-        {
-            tracing::error!(%instance, "the output of an ended container is not drained");
+        match tokio::time::timeout(DRAIN_DEADLINE, pump.task).await {
+            Ok(Ok(report)) if report.lost_bytes > 0 => {
+                tracing::error!(%instance, bytes = report.lost_bytes, "output could not be written to the log");
+            }
+            Ok(_) => {}
+            Err(_) => tracing::error!(%instance, "the output of an ended container is not drained"),
         }
     }
     let oom_killed = context

@@ -386,10 +386,14 @@ pub(super) async fn delete(context: &Context, instance: &InstanceId) -> Result<(
         .kill_all(instance)
         .await
         .map_err(|e| failed(&e))?;
-    // Killed first, so that force is the exception: it makes runc look for a process for a tenth of a second.
-    if context.driver.delete(instance, &log, false).await.is_err()
-        && context.driver.delete(instance, &log, true).await.is_err()
-    {
+    // Killed first, so that force is the exception: it makes runc look for a process for a tenth of a second. A runtime that did
+    // not answer is not asked a second time: it would cost as long again.
+    let deleted = match context.driver.delete(instance, &log, false).await {
+        Err(error) if !error.is_hung() => context.driver.delete(instance, &log, true).await,
+        answer => answer,
+    };
+    if let Err(error) = deleted {
+        tracing::warn!(%instance, reason = error.reason(), "the runtime cannot delete what it keeps of an instance: dropped");
         context.driver.forget(instance).map_err(|e| failed(&e))?;
     }
     context

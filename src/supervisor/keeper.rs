@@ -2,10 +2,12 @@
 //!
 //! It reaps whatever ends below it, writes that down before anyone hears of it, keeps open what a new supervisor must find
 //! again, and starts the supervisor anew when it died. It parses nothing and its loop makes nothing that grows: the table of held
-//! descriptors has a fixed capacity. It ends when the supervisor ends with success: then the pod is settled.
+//! descriptors has a fixed capacity. It ends when the supervisor ends with success: then the pod is settled; or when the first
+//! one fails before it has written a snapshot: then nothing of the pod exists.
 
 use crate::base::InstanceId;
-use crate::store::{ExitRecord, PodDir, append_exit};
+use crate::store::{ExitRecord, PodDir, append_exit, open_exits};
+use crate::supervisor::SNAPSHOT;
 use crate::supervisor::link::{self, Message};
 use crate::sys::{self, Lock, SignalFd};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -40,6 +42,9 @@ pub enum KeeperError {
         /// Why.
         source: std::io::Error,
     },
+    /// The first supervisor ended before anything of the pod began, so the next would too.
+    #[error("cannot begin pod `{}`: its supervisor ended first", .0.display())]
+    Unbegun(PathBuf),
     /// A system call.
     #[error("cannot {0}")]
     Call(&'static str, #[source] std::io::Error),
@@ -68,7 +73,8 @@ pub fn keep(dir: PodDir, listener: OwnedFd) -> Result<(), KeeperError> {
     let call = |what| move |e: nix::Error| KeeperError::Call(what, e.into());
     // A session of its own: a signal to the terminal's process group is not for the pod.
     let _ = nix::unistd::setsid();
-    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    // What containers read, like their resolv.conf, must not depend on who ran us. Secrets say their mode, in directories of 0700.
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     let lock_path = dir.file("lock");
     let lock = Lock::try_take(&lock_path)
         .map_err(|source| KeeperError::Open {
@@ -79,11 +85,7 @@ pub fn keep(dir: PodDir, listener: OwnedFd) -> Result<(), KeeperError> {
     sys::become_subreaper().map_err(|e| KeeperError::Call("become a subreaper", e))?;
     sys::enter_private_mounts().map_err(call("enter a private mount namespace"))?;
     let path = dir.file("exits");
-    let exits = File::options()
-        .append(true)
-        .create(true)
-        .open(&path)
-        .map_err(|source| KeeperError::Open { path, source })?;
+    let exits = open_exits(&path).map_err(|source| KeeperError::Open { path, source })?;
     let watched = [
         Signal::SIGCHLD,
         Signal::SIGTERM,
@@ -154,7 +156,7 @@ impl Keeper {
                 if child.status == 0 {
                     return Ok(false);
                 }
-                self.supervisor_died();
+                self.supervisor_died()?;
                 continue;
             }
             let record = ExitRecord {
@@ -175,7 +177,10 @@ impl Keeper {
         }
     }
 
-    fn supervisor_died(&mut self) {
+    fn supervisor_died(&mut self) -> Result<(), KeeperError> {
+        if !self.dir.file(SNAPSHOT).exists() {
+            return Err(KeeperError::Unbegun(self.dir.state.clone()));
+        }
         let now = sys::now().mono;
         let (first, longest, lived) = RESTART;
         if self
@@ -187,6 +192,7 @@ impl Keeper {
         }
         self.restart_at = Some(now + self.restart_wait);
         self.restart_wait = (self.restart_wait * 2).clamp(first, longest);
+        Ok(())
     }
 
     /// Starts a supervisor and gives it all it must know: the control socket and what is held.
@@ -195,7 +201,9 @@ impl Keeper {
         let (ours, theirs) =
             sys::connected_pair().map_err(|e| KeeperError::Call("make a socket pair", e.into()))?;
         // `/proc/self/exe` stays this very program when the file is replaced.
-        let child = Command::new("/proc/self/exe")
+        let mut command = Command::new("/proc/self/exe");
+        sys::with_no_signal_blocked(&mut command);
+        let child = command
             .args([
                 SUPERVISOR_VERB.as_ref(),
                 self.dir.state.as_os_str(),

@@ -19,10 +19,12 @@ mod instance;
 mod keeper;
 mod link;
 mod plan;
+mod record;
 mod recover;
 mod run;
 mod sandbox;
 mod snapshot;
+mod strays;
 mod world;
 
 pub use context::SECCOMP_PROFILES;
@@ -32,4 +34,4 @@ pub use hands::{Hands, Process};
 pub use keeper::{KEEPER_VERB, KeeperError, SUPERVISOR_VERB, keep};
 pub use plan::{Network, Plan};
 pub use run::{SupervisorError, supervise};
-pub use snapshot::{FORMAT, PodRecord, Snapshot, list_pods, read_pod};
+pub use snapshot::{FORMAT, PodRecord, SNAPSHOT, Snapshot, list_pods, read_pod};

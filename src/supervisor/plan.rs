@@ -3,7 +3,7 @@
 
 use crate::bundle::HostFacts;
 use crate::manifest::{ConfigObject, Pod};
-use crate::runtime::Runtime;
+use crate::runtime::{Deadlines, Runtime};
 use crate::store::Dirs;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,8 @@ pub struct Plan {
     pub objects: Vec<ConfigObject>,
     /// The OCI runtime.
     pub runtime: Runtime,
+    /// When calls of it are given up.
+    pub deadlines: Deadlines,
     /// What network the sandbox gets.
     pub network: Network,
     /// The machine at that time.

@@ -1,14 +1,14 @@
 //! The loop itself.
 
 use crate::base::{InstanceId, Mono};
-use crate::pod::{Input, Machine, Request, RequestId, Settings};
+use crate::pod::{Action, Input, Machine, Request, RequestId, Settings};
 use crate::runtime::CgroupError;
-use crate::store::{PodDir, read_json};
+use crate::store::{CONTROL_SOCKET, PodDir, read_json};
 use crate::supervisor::context::Context;
 use crate::supervisor::handle::{Asked, Handle, handle};
 use crate::supervisor::link::{self, Message};
 use crate::supervisor::world::{Completion, World};
-use crate::supervisor::{Hands, Plan, Snapshot};
+use crate::supervisor::{Hands, Plan, SNAPSHOT, Snapshot};
 use crate::sys;
 use std::collections::HashMap;
 use std::future::Future;
@@ -34,6 +34,14 @@ pub enum SupervisorError {
     /// A file of the pod cannot be read.
     #[error("cannot read `{}`", path.display())]
     Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The first snapshot cannot be written: what nobody could find again is not begun.
+    #[error("cannot write `{}`", path.display())]
+    Write {
         /// Which.
         path: PathBuf,
         /// Why.
@@ -88,7 +96,7 @@ where
         source,
     })?;
     let plan = plan.ok_or_else(|| SupervisorError::NoPlan(dir.state.clone()))?;
-    let path = dir.file("snapshot.json");
+    let path = dir.file(SNAPSHOT);
     let snapshot = Snapshot::read(&dir).map_err(|source| SupervisorError::Read { path, source })?;
     let settings = Settings {
         backoff_initial: Duration::from_millis(plan.backoff_ms.0),
@@ -122,12 +130,11 @@ where
         world,
         asked,
         shown,
-        written: None,
         requests: 0,
         terminations: 0,
         is_quiet,
     }
-    .run(first)
+    .run(first, is_new)
     .await?;
     // The last view is shown; the door closes by itself now that nobody receives requests.
     let _ = served.await;
@@ -167,8 +174,6 @@ struct Loop {
     world: World,
     asked: mpsc::Receiver<Asked>,
     shown: watch::Sender<crate::pod::PodView>,
-    /// The snapshot as last written.
-    written: Option<Vec<u8>>,
     requests: u64,
     terminations: u32,
     /// Set when there has been nothing to do for a while.
@@ -176,7 +181,7 @@ struct Loop {
 }
 
 impl Loop {
-    async fn run(mut self, first: Input) -> Result<(), SupervisorError> {
+    async fn run(mut self, first: Input, is_new: bool) -> Result<(), SupervisorError> {
         let keeper = self
             .world
             .context
@@ -185,7 +190,7 @@ impl Loop {
             .map_err(SupervisorError::Loop)?;
         let keeper = sys::watch(keeper).map_err(SupervisorError::Loop)?;
         let mut keeper_lives = true;
-        self.step(first);
+        self.begin(first, is_new)?;
         self.world.read_new_exits();
         while !self.machine.view().settled || !self.world.tasks.is_empty() {
             let deadline = self.machine.next_deadline();
@@ -205,8 +210,22 @@ impl Loop {
                 }
                 Some((request, reply)) = self.asked.recv() => self.ask(request, Some(reply)),
                 () = sleep_until(deadline) => self.step(Input::Timer),
+                () = sleep_until(self.world.record.again_at) => drop(self.world.write_down(&self.machine)),
                 () = rest(&self.is_quiet) => {}
             }
+        }
+        Ok(())
+    }
+
+    /// The first step. That of a new pod is only done if it can be written down: whoever comes after us finds nothing else.
+    fn begin(&mut self, first: Input, is_new: bool) -> Result<(), SupervisorError> {
+        let actions = self.machine.step(sys::now(), first);
+        match self.world.write_down(&self.machine) {
+            Err(source) if is_new => {
+                let path = self.world.context.dir.file(SNAPSHOT);
+                return Err(SupervisorError::Write { path, source });
+            }
+            _ => self.act(actions),
         }
         Ok(())
     }
@@ -294,9 +313,16 @@ impl Loop {
     fn step(&mut self, input: Input) {
         tracing::debug!(?input, "step");
         let actions = self.machine.step(sys::now(), input);
-        self.world.persist(&self.machine, &mut self.written);
-        self.world
-            .perform(&self.machine, actions, &mut self.written);
+        // A full disk does not stop the pod; it is tried again.
+        let _ = self.world.write_down(&self.machine);
+        self.act(actions);
+    }
+
+    fn act(&mut self, actions: Vec<Action>) {
+        self.world.perform(actions);
+        if self.machine.view().settled {
+            let _ = std::fs::remove_file(self.world.context.dir.file(CONTROL_SOCKET));
+        }
         self.shown.send_if_modified(|shown| {
             let view = self.machine.view();
             let changed = *shown != view;

@@ -5,6 +5,7 @@ use crate::manifest::downward;
 use crate::pod::{Failure, FailureReason};
 use crate::store::PodDir;
 use crate::supervisor::context::{Context, other};
+use crate::supervisor::strays::kill_strays;
 use crate::supervisor::{Hands, Network};
 use crate::sys;
 use crate::volume::{self, VolumeDirs, VolumeInput};
@@ -135,6 +136,7 @@ pub(super) fn set_up_network(context: &Context, sandbox: &Sandbox) -> Result<Vec
 
 /// Releases everything but status, logs and data. What is gone already is no error.
 pub(super) async fn clean_up(context: &Context) -> Result<(), Failure> {
+    kill_strays(context).await?;
     volume::release(&volume_dirs(&context.dir).borrowed()).map_err(|e| other("", &e))?;
     if !context.plan.pod.host_ipc {
         unmount(&context.shm()).map_err(|e| other("cannot unmount the pod's /dev/shm", &e))?;

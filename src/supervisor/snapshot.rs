@@ -9,6 +9,8 @@ use std::io;
 
 /// Version of the snapshot's form. A supervisor reads its own only.
 pub const FORMAT: u32 = 1;
+/// Its file in the pod's directory. Written before anything is done: without it nothing of the pod exists.
+pub const SNAPSHOT: &str = "snapshot.json";
 
 /// What is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -39,7 +41,7 @@ pub struct PodRecord {
 impl Snapshot {
     /// Reads the snapshot of a pod; `None` when there is none yet.
     pub fn read(dir: &PodDir) -> io::Result<Option<Snapshot>> {
-        read_json(&dir.file("snapshot.json"))
+        read_json(&dir.file(SNAPSHOT))
     }
 }
 

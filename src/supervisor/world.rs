@@ -7,10 +7,11 @@ use crate::stdio::{PumpReport, Stop};
 use crate::store::ExitRecord;
 use crate::supervisor::context::Context;
 use crate::supervisor::instance::{Created, Output};
+use crate::supervisor::record::Record;
 use crate::supervisor::{FORMAT, Hands, Snapshot, SupervisorError};
 use crate::sys;
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,7 +32,7 @@ pub(super) struct World {
     pub unclaimed: Vec<(usize, ExitRecord)>,
     pub creates_in_flight: usize,
     pub replies: HashMap<RequestId, oneshot::Sender<Result<(), Refusal>>>,
-    pub events: File,
+    pub record: Record,
     pub boot_id: String,
 }
 
@@ -77,9 +78,7 @@ pub(super) enum Change {
 
 impl World {
     pub fn new(context: Context, hands: Hands) -> Result<World, SupervisorError> {
-        let path = context.dir.file("events.jsonl");
-        let events = File::options().append(true).create(true).open(&path);
-        let events = events.map_err(|source| SupervisorError::Read { path, source })?;
+        let record = Record::open(&context.dir)?;
         Ok(World {
             context: Arc::new(context),
             hands,
@@ -89,7 +88,7 @@ impl World {
             unclaimed: Vec::new(),
             creates_in_flight: 0,
             replies: HashMap::new(),
-            events,
+            record,
             boot_id: sys::boot_id(),
         })
     }
@@ -161,8 +160,8 @@ impl World {
         Outcome::Created { pid }
     }
 
-    /// Writes down what is, if it has changed since it was last written. A failure is reported and tried again with the next change.
-    pub fn persist(&self, machine: &Machine, last: &mut Option<Vec<u8>>) {
+    /// Writes down what is. What fails is reported and tried again.
+    pub fn write_down(&mut self, machine: &Machine) -> io::Result<()> {
         let snapshot = Snapshot {
             format: FORMAT,
             boot_id: self.boot_id.clone(),
@@ -170,16 +169,7 @@ impl World {
             view: machine.view(),
             hands: self.hands.clone(),
         };
-        let Ok(bytes) = serde_json::to_vec(&snapshot) else {
-            return;
-        };
-        if last.as_ref() == Some(&bytes) {
-            return;
-        }
-        match sys::write_atomic(&self.context.dir.file("snapshot.json"), &bytes, 0o600) {
-            Ok(()) => *last = Some(bytes),
-            Err(error) => tracing::error!(%error, "cannot write the snapshot; the pod goes on"),
-        }
+        self.record.write(serde_json::to_vec(&snapshot)?)
     }
 }
 

@@ -14,6 +14,9 @@ pub fn write_atomic(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
         .prefix(".new-")
         .permissions(Permissions::from_mode(mode))
         .tempfile_in(dir)?;
+    // Exactly this mode, whatever the umask.
+    file.as_file()
+        .set_permissions(Permissions::from_mode(mode))?;
     file.write_all(content)?;
     file.persist(path).map(|_| ()).map_err(|e| e.error)
 }

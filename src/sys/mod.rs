@@ -15,5 +15,5 @@ pub use memory::release_program;
 pub use namespaces::{LoopbackError, enter_private_mounts, raise_loopback};
 pub use process::{
     Child, SignalFd, become_subreaper, block_signals, parent, pidfd, pidfd_exit, pidfd_is_alive,
-    reap_any, signal_pidfd, start_time,
+    reap_any, signal_pidfd, start_time, with_no_signal_blocked,
 };

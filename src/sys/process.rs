@@ -1,11 +1,15 @@
 //! Processes: a pid is not an identity, so signals and waits go by pidfd; only the keeper reaps, and it reaps everything.
 
 use crate::base::{Exit, Signal};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd as NixSignalFd};
 use rustix::process::{Pid, PidfdFlags, WaitOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::time::Duration;
 
 /// A child that has ended and been reaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,11 +67,8 @@ pub fn signal_pidfd(pidfd: BorrowedFd<'_>, signal: Signal) -> io::Result<()> {
 
 /// Whether the process has not ended. A zombie has ended.
 pub fn pidfd_is_alive(pidfd: BorrowedFd<'_>) -> bool {
-    let mut fds = [nix::poll::PollFd::new(pidfd, nix::poll::PollFlags::POLLIN)];
-    matches!(
-        nix::poll::poll(&mut fds, nix::poll::PollTimeout::ZERO),
-        Ok(0)
-    )
+    let mut fds = [PollFd::new(pidfd, PollFlags::POLLIN)];
+    matches!(poll(&mut fds, PollTimeout::ZERO), Ok(0))
 }
 
 /// When a process started, in clock ticks since boot: with the pid, an identity. `None` when it is gone.
@@ -123,6 +124,21 @@ pub fn block_signals(signals: &[nix::sys::signal::Signal]) -> nix::Result<Signal
     )?))
 }
 
+/// Makes a child start with no signal blocked: it would inherit what this process blocks, and hand it on to containers.
+pub fn with_no_signal_blocked(command: &mut Command) -> &mut Command {
+    // SAFETY: between fork and exec only sigemptyset(3) and pthread_sigmask(3) are called, both async-signal-safe; nothing
+    // allocates or takes a lock.
+    unsafe {
+        command.pre_exec(|| {
+            Ok(sigprocmask(
+                SigmaskHow::SIG_SETMASK,
+                Some(&SigSet::empty()),
+                None,
+            )?)
+        })
+    }
+}
+
 impl SignalFd {
     /// The next signal, if one has come.
     pub fn next(&mut self) -> Option<i32> {
@@ -132,21 +148,16 @@ impl SignalFd {
 }
 
 impl SignalFd {
-    /// Waits for the next signal; `None` when that is not possible any more.
-    pub fn wait(&mut self) -> Option<i32> {
-        loop {
-            let mut fds = [nix::poll::PollFd::new(
-                self.0.as_fd(),
-                nix::poll::PollFlags::POLLIN,
-            )];
-            match nix::poll::poll(&mut fds, nix::poll::PollTimeout::NONE) {
-                Ok(_) | Err(nix::Error::EINTR) => {}
-                Err(_) => return None,
-            }
-            if let Some(signal) = self.next() {
-                return Some(signal);
-            }
-        }
+    /// Waits for the next signal, at most this long; `None` when time is up.
+    pub fn wait(&mut self, limit: Option<Duration>) -> Option<i32> {
+        let time = limit.map_or(PollTimeout::NONE, |limit| {
+            // Rounded up, lest the last millisecond spins.
+            PollTimeout::try_from(limit + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
+        });
+        let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        // Interrupted counts as nothing: the caller looks again.
+        let _ = poll(&mut fds, time);
+        self.next()
     }
 }
 

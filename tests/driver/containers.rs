@@ -5,7 +5,7 @@ use crate::processes::{drained, exit_of, pidfd, receive_fd, stdio};
 use crate::world::{World, real_runtimes};
 use crate::{PATIENCE, id};
 use podshim::base::{Exit, Signal};
-use podshim::runtime::{ExecCall, ExecProcess, InitIo, PodCgroupValues, RuntimeError};
+use podshim::runtime::{ExecCall, InitIo, PodCgroupValues, RuntimeError, read_pid_file};
 use serde_json::json;
 use std::fs;
 use std::io::Read;
@@ -257,26 +257,36 @@ async fn the_exec_command_line_runs_what_it_says() {
         let (pid, _output) = created.expect("created");
         let init = pidfd(pid);
         world.start("e-1").await.expect("started");
-        let args = ["sh", "-c", "echo \"$A:$0:$1\"; pwd; exit 3", "-x", "--y"];
-        let args = args.map(str::to_owned);
-        let process = ExecProcess::Command {
-            args: &args,
-            tty: false,
-            env: &["A=b c".to_owned(), "PATH=/bin".to_owned()],
-            user: Some("7:8"),
-            cwd: Some("/proc"),
-        };
         let id = id("e-1");
-        let exec = ExecCall { id: &id, process };
+        let place = tempfile::tempdir().expect("a temporary directory");
+        let (process, pid_file) = (place.path().join("process"), place.path().join("pid"));
+        let spoken = place.path().join("said");
+        let said = std::fs::File::create(&spoken).expect("a file");
+        let object = json!({
+            "args": ["sh", "-c", "echo \"$A:$0:$1\"; pwd; exit 3", "-x", "--y"],
+            "env": ["A=b c", "PATH=/bin"], "cwd": "/proc", "user": { "uid": 7, "gid": 8 },
+        });
+        std::fs::write(&process, object.to_string()).expect("written");
+        let exec = ExecCall {
+            id: &id,
+            process: &process,
+            pid_file: &pid_file,
+            console: None,
+        };
         let argv = world.driver.exec_argv(&exec).expect("argv");
         let mut command = Command::new(&argv[0]);
-        command.args(&argv[1..]);
-        let running = tokio::task::spawn_blocking(move || command.output());
+        command
+            .args(&argv[1..])
+            .stdin(std::process::Stdio::null())
+            .stdout(said);
+        let running = tokio::task::spawn_blocking(move || command.status());
         let ran = timeout(PATIENCE, running).await.expect("it ends");
-        let ran = ran.expect("joined").expect("run");
-        let printed = String::from_utf8_lossy(&ran.stdout);
-        assert_eq!(printed, "b c:-x:--y\n/proc\n", "{ran:?}");
-        assert_eq!(ran.status.code(), Some(3));
+        assert!(ran.expect("joined").expect("run").success());
+        // The runtime has left it to the nearest subreaper: this process.
+        let pid = read_pid_file(&pid_file).expect("a pid file");
+        assert_eq!(exit_of(pidfd(pid)).await, Exit::Code(3));
+        let printed = std::fs::read_to_string(&spoken).expect("text");
+        assert_eq!(printed, "b c:-x:--y\n/proc\n");
         world.cgroup.kill_all(&id).await.expect("killed");
         exit_of(init).await;
         world.delete("e-1", false).await.expect("deleted");

@@ -4,7 +4,7 @@ use crate::faulty::Faulty;
 use crate::id;
 use crate::processes::{drained, is_process, stdio};
 use podshim::base::{Exit, Signal};
-use podshim::runtime::{ExecCall, ExecProcess, RuntimeError, find};
+use podshim::runtime::{ExecCall, RuntimeError, find};
 use std::fs;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -191,30 +191,19 @@ async fn a_program_that_is_absent_or_no_runtime_is_named() {
 }
 
 #[tokio::test]
-async fn exec_argv_says_all_and_ends_in_the_command() {
+async fn exec_argv_detaches_and_ends_in_the_container() {
     let faulty = Faulty::alone();
-    let args = ["sh".to_owned(), "-c".to_owned(), "echo $A".to_owned()];
-    let env = ["A=b c".to_owned()];
     let id = id("c-1");
     let exec = ExecCall {
         id: &id,
-        process: ExecProcess::Command {
-            args: &args,
-            tty: true,
-            env: &env,
-            user: Some("1:2"),
-            cwd: Some("/tmp"),
-        },
+        process: "/j".as_ref(),
+        pid_file: "/p".as_ref(),
+        console: Some("/s".as_ref()),
     };
     let argv = faulty.driver.exec_argv(&exec).expect("argv");
     let root = faulty.driver.root.as_os_str();
     assert_eq!(argv[0], faulty.path("runc"));
     assert_eq!(argv[1..4], ["--root".as_ref(), root, "exec".as_ref()]);
-    assert_eq!(
-        argv[4..],
-        [
-            "--tty", "--env", "A=b c", "--user", "1:2", "--cwd", "/tmp", "c-1", "sh", "-c",
-            "echo $A"
-        ]
-    );
+    let rest = "--detach --process /j --pid-file /p --console-socket /s c-1";
+    assert_eq!(argv[4..], rest.split(' ').collect::<Vec<_>>());
 }

@@ -43,6 +43,31 @@ fn c15_a_dead_pause_brings_a_new_sandbox_and_the_init_containers_again() {
 }
 
 #[test]
+fn what_keeps_a_sandbox_from_being_up_is_shown_until_it_is() {
+    let mut clock = Clock::new(&pod(apps(&["a"])), &[("a", &[Life::obeys(0)])]);
+    let refused = VecDeque::from([FailureReason::StartError, FailureReason::RuntimeHung]);
+    clock.failing.insert("pause".into(), refused);
+    clock.begin();
+    let trouble = |clock: &Clock| {
+        let view = clock.view();
+        let words = view.trouble().map(|(why, text)| format!("{why}: {text}"));
+        words.unwrap_or_default()
+    };
+    let expected = "FailedCreatePodSandBox: Failed to create pod sandbox: no";
+    assert_eq!(trouble(&clock), expected);
+    assert_eq!(clock.state("a"), "ContainerCreating");
+    clock.pass(10);
+    assert_eq!(trouble(&clock), expected, "the second try failed too");
+    clock.pass(10);
+    assert_eq!(
+        (trouble(&clock).as_str(), clock.state("a").as_str()),
+        ("", "Running")
+    );
+    clock.stop(None, false).pass(5);
+    assert!(clock.view().settled && clock.view().trouble().is_none());
+}
+
+#[test]
 fn a_pod_that_never_restarts_ends_with_its_pause() {
     let mut clock = Clock::start(&pod(apps(&["a"])), &[("a", &[Life::obeys(500)])]);
     clock.pass(5).shoot("pause-0").pass(5);

@@ -172,7 +172,7 @@ impl Turn<'_> {
                     instance.not_before = at;
                 }
                 let text = format!("cannot remove pause: {}", failure.message);
-                self.warn("FailedKillPod", None, &text);
+                self.trouble("FailedKillPod", None, &text);
             }
         }
     }
@@ -213,7 +213,10 @@ impl Turn<'_> {
                     instance.not_before = at;
                 }
                 let text = format!("cannot remove container {name}: {}", failure.message);
-                self.warn("FailedKillPod", Some(k), &text);
+                match self.state.is_ending() {
+                    true => self.trouble("FailedKillPod", Some(k), &text),
+                    false => self.warn("FailedKillPod", Some(k), &text),
+                }
             }
         }
     }

@@ -13,4 +13,4 @@ mod teardown;
 mod turn;
 
 pub(super) use look::Look;
-pub(super) use turn::Turn;
+pub(super) use turn::{Turn, one_line};

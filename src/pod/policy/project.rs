@@ -4,6 +4,7 @@ use crate::manifest::Role;
 use crate::pod::engine::Presence;
 use crate::pod::policy::{Look, Turn};
 use crate::pod::state::{Facts, Flip, Why};
+use crate::pod::view::SANDBOX_READY;
 use crate::pod::{
     Condition, ContainerState, ContainerView, FailureReason, Phase, PodView, SandboxView,
     Terminated, words,
@@ -194,8 +195,13 @@ impl Look<'_> {
             }
         };
         let plain = |is_true| (is_true, "", String::new());
+        let trouble = self.state.sandbox.trouble.as_ref();
+        let sandbox = match trouble {
+            Some((reason, message)) => (self.has_network(), reason.as_str(), message.clone()),
+            None => plain(self.has_network()),
+        };
         [
-            ("PodReadyToStartContainers", plain(self.has_network())),
+            (SANDBOX_READY, sandbox),
             ("Initialized", initialized),
             ("Ready", ready.clone()),
             ("ContainersReady", ready),

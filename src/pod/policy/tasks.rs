@@ -1,7 +1,7 @@
 //! Completions of the operations that are not on an instance: images, preparation, network, clean-up.
 
 use crate::pod::engine::misfit;
-use crate::pod::policy::Turn;
+use crate::pod::policy::{Turn, one_line};
 use crate::pod::state::{Cause, Image, Network};
 use crate::pod::{Failure, Outcome};
 
@@ -75,6 +75,7 @@ impl Turn<'_> {
         let failure = match outcome {
             Outcome::NetworkReady { pod_ips } => {
                 self.state.sandbox.network = Network::Up;
+                self.state.sandbox.trouble = None;
                 self.state.sandbox.pod_ips = pod_ips;
                 return;
             }
@@ -92,6 +93,7 @@ impl Turn<'_> {
         match plain(outcome) {
             Ok(()) => {
                 self.state.settled = true;
+                self.state.sandbox.trouble = None;
                 self.tell("Ended", None, &format!("Pod {} is over", self.spec.name));
             }
             Err(failure) => {
@@ -106,13 +108,20 @@ impl Turn<'_> {
         match self.state.teardown.map(|teardown| teardown.cause) {
             Some(Cause::Stop | Cause::Deadline | Cause::Completed) => {
                 let text = format!("error killing pod: {}", failure.message);
-                self.warn("FailedKillPod", None, &text);
+                self.trouble("FailedKillPod", None, &text);
             }
             Some(Cause::SandboxLost) | None => {
                 let text = format!("Failed to create pod sandbox: {}", failure.message);
-                self.warn("FailedCreatePodSandBox", None, &text);
+                self.trouble("FailedCreatePodSandBox", None, &text);
             }
         }
+    }
+
+    /// Warns, and shows it with the sandbox.
+    pub fn trouble(&mut self, reason: &str, container: Option<usize>, text: &str) {
+        self.warn(reason, container, text);
+        let shown = (reason.to_owned(), one_line(text).to_owned());
+        self.state.sandbox.trouble = Some(shown);
     }
 }
 

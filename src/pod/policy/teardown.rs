@@ -195,6 +195,7 @@ impl Turn<'_> {
             pause: before.pause.clone(),
             not_before: before.not_before,
             attempt: before.attempt.saturating_add(1),
+            trouble: before.trouble.clone(),
             pod_ips: before.pod_ips.clone(),
             ..Sandbox::default()
         };

@@ -10,6 +10,12 @@ use crate::pod::{Action, Event, Input, OpId, Phase};
 /// Longest message of an event in bytes: an event is one line for people.
 const MAX_MESSAGE_BYTES: usize = 1024;
 
+/// The first line of a message, cut to a readable length.
+pub(in crate::pod) fn one_line(message: &str) -> &str {
+    let line = message.lines().next().unwrap_or_default();
+    &line[..line.floor_char_boundary(MAX_MESSAGE_BYTES.min(line.len()))]
+}
+
 /// One step of the machine.
 pub(in crate::pod) struct Turn<'a> {
     pub spec: &'a Spec,
@@ -76,15 +82,13 @@ impl Turn<'_> {
     }
 
     fn announce(&mut self, warning: bool, reason: &str, container: Option<usize>, message: &str) {
-        let line = message.lines().next().unwrap_or_default();
-        let cut = line.floor_char_boundary(MAX_MESSAGE_BYTES.min(line.len()));
         let event = Event {
             seq: self.state.next_event,
             at: self.now,
             warning,
             reason: reason.to_owned(),
             container: container.map(|k| self.spec.containers[k].name.clone()),
-            message: line[..cut].to_owned(),
+            message: one_line(message).to_owned(),
         };
         self.state.next_event = self.state.next_event.saturating_add(1);
         self.actions.push(Action::Announce(event));

@@ -8,6 +8,7 @@ mod error;
 mod files;
 mod kill;
 mod layout;
+mod list;
 mod pod;
 mod qos;
 mod stats;

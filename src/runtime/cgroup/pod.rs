@@ -36,7 +36,7 @@ pub struct PodCgroupValues {
 #[derive(Clone, Debug)]
 pub struct PodCgroup {
     pub(super) layout: Layout,
-    path: PathBuf,
+    pub(super) path: PathBuf,
 }
 
 impl PodCgroup {

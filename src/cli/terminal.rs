@@ -1,0 +1,127 @@
+//! A terminal in a container, shown on ours: raw mode, its size, what is typed and what is printed.
+
+use crate::cli::exit::{Code, Failed, cannot};
+use crate::stdio::{self, ConsoleError, ConsoleSocket};
+use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How long the runtime may take to send the terminal: as long as a create.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// Bytes copied at once.
+const BLOCK_BYTES: usize = 16 * 1024;
+
+/// A terminal that the runtime will send.
+pub(super) struct Terminal {
+    path: PathBuf,
+    /// Takes it the moment it is sent and gives it its size, so that the command sees one from its beginning, also with a
+    /// runtime that does not know `consoleSize`.
+    taker: JoinHandle<Result<File, ConsoleError>>,
+}
+
+/// A terminal of a container that is being shown.
+pub(super) struct Screen {
+    master: File,
+    printer: JoinHandle<()>,
+    cooked: Option<Termios>,
+}
+
+impl Terminal {
+    /// Listens in a directory that only we can enter.
+    pub fn new(place: &Path) -> Result<Terminal, Failed> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let runtime = runtime.map_err(cannot("start the event loop"))?;
+        let socket = {
+            let _entered = runtime.enter();
+            ConsoleSocket::bind(&place.join("console"))?
+        };
+        let path = socket.path().to_owned();
+        let taker = std::thread::spawn(move || {
+            let master = File::from(runtime.block_on(socket.receive(DEADLINE))?);
+            fit(&master);
+            Ok(master)
+        });
+        Ok(Terminal { path, taker })
+    }
+
+    /// What to give the runtime.
+    pub fn socket(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes the terminal and connects it with our standard streams. Ours, if it is one, is raw from now on.
+    pub fn show(self, with_input: bool) -> Result<Screen, Failed> {
+        let taken = self.taker.join();
+        let master = taken.map_err(|_| Failed::new(Code::Own, "the terminal did not come"))??;
+        let clone = || master.try_clone().map_err(cannot("share the terminal"));
+        let (reader, writer) = (clone()?, clone()?);
+        let printer = std::thread::spawn(move || copy(reader, io::stdout()));
+        let cooked = if with_input && isatty(io::stdin()) {
+            make_raw()
+        } else {
+            None
+        };
+        if with_input {
+            // It waits for what is typed until this process ends.
+            std::thread::spawn(move || copy(io::stdin(), writer));
+        }
+        Ok(Screen {
+            master,
+            printer,
+            cooked,
+        })
+    }
+}
+
+/// Rows and columns of our terminal; what terminals had before there were windows if we have none.
+pub(super) fn size() -> (u16, u16) {
+    let size = tcgetwinsize(io::stdout()).or_else(|_| tcgetwinsize(io::stdin()));
+    size.map_or((24, 80), |size| (size.ws_row, size.ws_col))
+}
+
+fn fit(master: &File) {
+    let (rows, columns) = size();
+    // A terminal that cannot be resized is still one.
+    let _ = stdio::resize(master.as_fd(), rows, columns);
+}
+
+impl Screen {
+    /// Gives the container's terminal the size of ours.
+    pub fn fit(&self) {
+        fit(&self.master);
+    }
+
+    /// Shows what is left and makes our terminal as it was.
+    pub fn close(self) {
+        drop(self.master);
+        let _ = self.printer.join();
+        if let Some(cooked) = self.cooked {
+            let _ = tcsetattr(io::stdin(), OptionalActions::Flush, &cooked);
+        }
+    }
+}
+
+/// Makes our terminal raw; gives how it was.
+fn make_raw() -> Option<Termios> {
+    let cooked = tcgetattr(io::stdin()).ok()?;
+    let mut raw = cooked.clone();
+    raw.make_raw();
+    tcsetattr(io::stdin(), OptionalActions::Flush, &raw).ok()?;
+    Some(cooked)
+}
+
+/// Copies until the end, or until either side fails: a terminal whose last user is gone fails to read.
+fn copy(mut from: impl Read, mut to: impl Write) {
+    let mut block = vec![0; BLOCK_BYTES];
+    while let Ok(n @ 1..) = from.read(&mut block) {
+        if to.write_all(&block[..n]).and_then(|()| to.flush()).is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Disks that are full: of state, of data, of logs.
+
+use super::faulty::sandbox;
+use crate::support::{Background, Host, Ran, background, on_each_runtime, pod, sh, until, with};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use serde_json::{Value, json};
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Most files that a pod of one container needs in one directory; a test that needs more is not ended by a full disk.
+const MAX_FILES: usize = 60;
+
+/// A small file system on a directory, gone with this.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn new(path: PathBuf, options: &str) -> Disk {
+        fs::create_dir_all(&path).expect("a directory of ours");
+        mount(
+            Some("tmpfs"),
+            &path,
+            Some("tmpfs"),
+            MsFlags::empty(),
+            Some(options),
+        )
+        .expect("a tmpfs");
+        Disk(path)
+    }
+
+    /// Takes all room there is.
+    fn fill(&self) {
+        let mut file = File::create(self.0.join("filler")).expect("a file of ours");
+        for size in [4096, 1] {
+            while file.write_all(&vec![0; size]).is_ok() {}
+        }
+    }
+
+    fn make_room(&self) {
+        fs::remove_file(self.0.join("filler")).expect("it was full");
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = umount2(&self.0, MntFlags::MNT_DETACH);
+    }
+}
+
+fn sleeper() -> Value {
+    pod(json!({"containers": [sh("c", "sleep 1000")]}))
+}
+
+fn run(host: &Host, pod: &Value) -> Background {
+    let file = host.manifest(std::slice::from_ref(pod));
+    let args = [
+        "run".as_ref(),
+        "-d".as_ref(),
+        "-f".as_ref(),
+        file.as_os_str(),
+    ];
+    background(&mut host.command(args), b"")
+}
+
+fn entries(path: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
+}
+
+#[test]
+fn a_pod_that_cannot_be_written_down_is_not_begun() {
+    on_each_runtime(|host| {
+        let disk = Disk::new(host.path("state"), "size=64k");
+        disk.fill();
+        let ran = run(host, &sleeper()).wait().expect(1);
+        assert!(
+            ran.stderr.contains("No space left on device"),
+            "{}",
+            ran.stderr
+        );
+        assert_eq!(host.podshim(["get", "-q"]).text(), "");
+        for path in [
+            host.path("state/pods"),
+            host.path("state/names"),
+            host.path("data/pods"),
+        ] {
+            assert!(entries(&path).is_empty(), "{:?}", entries(&path));
+        }
+    });
+}
+
+/// It is the disk that is blamed, in the words of this program or of the runtime.
+#[track_caller]
+fn blames_the_disk(files: usize, ran: &Ran) {
+    let said = ran.stderr.to_lowercase();
+    assert!(said.contains("no space left on device"), "{files}: {said}");
+}
+
+/// Each step of a pod's way meets a full disk once: with no file free, with one, with two, …
+fn wherever_it_ends(host: &Host, path: &str, room: impl Fn(usize) -> String) {
+    for files in 2..MAX_FILES {
+        let disk = Disk::new(host.path(path), &room(files));
+        let ran = run(host, &sleeper()).wait();
+        if ran.code == Some(0) {
+            let pod = host.pod("p");
+            let [up, ..] = sandbox(&pod.json());
+            let runs = up == "True" && ran.stderr.is_empty();
+            if !runs {
+                blames_the_disk(files, &ran);
+            }
+            pod.podshim("delete", &["--grace-period", "0"]).expect(0);
+            host.assert_nothing_left_but(&disk.0);
+            if runs {
+                return;
+            }
+        } else {
+            let ran = ran.expect(1);
+            blames_the_disk(files, &ran);
+            assert_eq!(host.podshim(["get", "-q"]).text(), "", "{files}");
+            assert_eq!(
+                entries(&host.path("state/pods")),
+                [] as [PathBuf; 0],
+                "{files}"
+            );
+            assert_eq!(
+                entries(&host.path("state/names")),
+                [] as [PathBuf; 0],
+                "{files}"
+            );
+        }
+    }
+    panic!("a pod never runs");
+}
+
+#[test]
+fn wherever_the_disk_of_the_state_is_full_it_is_said_and_the_pod_can_be_deleted() {
+    on_each_runtime(|host| wherever_it_ends(host, "state", |files| format!("nr_inodes={files}")));
+}
+
+#[test]
+fn wherever_the_bytes_of_the_state_end_it_is_said_and_the_pod_can_be_deleted() {
+    on_each_runtime(|host| {
+        wherever_it_ends(host, "state", |pages| format!("size={}k", 4 * pages));
+    });
+}
+
+#[test]
+fn wherever_the_disk_of_the_data_is_full_it_is_said_and_the_pod_can_be_deleted() {
+    on_each_runtime(|host| {
+        wherever_it_ends(host, "data/pods", |files| format!("nr_inodes={files}"));
+    });
+}
+
+#[test]
+fn what_happens_while_the_disk_is_full_is_written_when_there_is_room() {
+    on_each_runtime(|host| {
+        let disk = Disk::new(host.path("state"), "size=4m");
+        let two = [
+            sh("a", "trap 'exit 7' TERM; while :; do sleep 0.1; done"),
+            sh("b", "sleep 1000"),
+        ];
+        run(host, &pod(json!({"containers": two}))).wait().expect(0);
+        let pod = host.pod("p");
+        pod.until_running();
+        disk.fill();
+        pod.podshim("kill", &["-c", "a"]).expect(0);
+        until(30, "a is gone", || {
+            let pids = crate::support::instance_pids(&pod.uid, "a-0");
+            if pids.is_empty() {
+                Ok(())
+            } else {
+                Err(format!("{pids:?}"))
+            }
+        });
+        disk.make_room();
+        assert_eq!(pod.until_terminated("a")["exitCode"], 7);
+        let numbers: Vec<_> = pod.events().iter().map(|e| e["seq"].as_u64()).collect();
+        let gapless: Vec<_> = (0..numbers.len() as u64).map(Some).collect();
+        assert_eq!(numbers, gapless, "no event is lost");
+        disk.fill();
+        pod.podshim("delete", &["--grace-period", "0"]).expect(0);
+    });
+}
+
+#[test]
+fn a_pod_ends_on_a_full_disk_with_the_right_exit_code() {
+    on_each_runtime(|host| {
+        let disk = Disk::new(host.path("state"), "size=4m");
+        let trap = "trap 'exit 7' TERM; while :; do sleep 0.1; done";
+        run(host, &pod(json!({"containers": [sh("c", trap)]})))
+            .wait()
+            .expect(0);
+        let pod = host.pod("p");
+        pod.until_running();
+        disk.fill();
+        pod.podshim("stop", &[]).expect(0);
+        assert_eq!(pod.until_terminated("c")["exitCode"], 7);
+        pod.podshim("delete", &[]).expect(0);
+    });
+}
+
+#[test]
+fn a_container_goes_on_when_its_log_cannot_be_written() {
+    on_each_runtime(|host| {
+        let disk = Disk::new(host.logs(), "size=64k");
+        disk.fill();
+        let script = "yes | head -c 1000000; exit 3";
+        run(host, &pod(json!({"containers": [sh("c", script)]})))
+            .wait()
+            .expect(0);
+        let pod = host.pod("p");
+        assert_eq!(
+            pod.until_terminated("c")["exitCode"],
+            3,
+            "nothing blocked it"
+        );
+        pod.podshim("delete", &[]).expect(0);
+    });
+}
+
+#[test]
+fn a_container_whose_log_cannot_be_made_waits_and_says_why() {
+    on_each_runtime(|host| {
+        fs::write(host.logs(), "in the way").expect("a file of ours");
+        let ran = run(host, &sleeper()).wait().expect(0);
+        assert!(
+            ran.stderr.contains("cannot open the container's log"),
+            "{}",
+            ran.stderr
+        );
+        let pod = host.pod("p");
+        let message = pod.until_waiting("c", "CreateContainerError");
+        assert!(
+            message.contains("cannot open the container's log"),
+            "{message}"
+        );
+        fs::remove_file(host.logs()).expect("a file of ours");
+        pod.until_running();
+    });
+}
+
+#[test]
+fn a_container_sees_the_full_disk_of_its_writable_layer() {
+    on_each_runtime(|host| {
+        let _disk = Disk::new(host.path("data/pods"), "size=4m");
+        let script =
+            "dd if=/dev/zero of=/big bs=1M count=8 2>&1 | grep -q 'No space left' && exit 4";
+        let failing = with(
+            sleeper(),
+            json!({"spec": {"containers": [sh("c", script)]}}),
+        );
+        run(host, &failing).wait().expect(0);
+        let pod = host.pod("p");
+        assert_eq!(pod.until_terminated("c")["exitCode"], 4);
+        pod.podshim("delete", &[]).expect(0);
+    });
+}
