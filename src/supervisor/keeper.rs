@@ -121,7 +121,7 @@ impl Keeper {
             self.listen_to_supervisor();
         }
         if signalled {
-            while let Some(signal) = self.signals.next() {
+            while let Some(signal) = self.signals.take() {
                 if signal != Signal::SIGCHLD as i32 {
                     self.tell(|socket| link::send(socket, b'T', "", &[]));
                 }

@@ -163,7 +163,7 @@ pub fn with_no_signal_blocked(command: &mut Command) -> &mut Command {
 
 impl SignalFd {
     /// The next signal, if one has come.
-    pub fn next(&mut self) -> Option<i32> {
+    pub fn take(&mut self) -> Option<i32> {
         let info = self.0.read_signal().ok()??;
         i32::try_from(info.ssi_signo).ok()
     }
@@ -179,7 +179,7 @@ impl SignalFd {
         let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
         // Interrupted counts as nothing: the caller looks again.
         let _ = poll(&mut fds, time);
-        self.next()
+        self.take()
     }
 }
 
