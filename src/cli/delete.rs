@@ -20,7 +20,7 @@ pub(super) fn delete(settings: &Settings, args: &DeleteArgs) -> Outcome {
     for pod in &pods {
         match delete_one(pod, args.grace_period, args.force, args.wait) {
             Ok(()) => {
-                println!("{} deleted", pods::shown(pod));
+                report::data(format_args!("{} deleted", pods::shown(pod)));
                 done += 1;
             }
             Err(failed) => failures.push(failed),

@@ -2,6 +2,7 @@
 
 use crate::cli::args::EventsArgs;
 use crate::cli::exit::{Code, DONE, Failed, Outcome, cannot};
+use crate::cli::report;
 use crate::cli::settings::Settings;
 use crate::cli::{follow, pods, table};
 use crate::pod::Event;
@@ -77,7 +78,7 @@ fn print(events: &[(String, Event)], json: bool) -> Result<(), Failed> {
                 "pod": pod, "seq": event.seq, "time": event.at.wall.rfc3339(), "timeMs": event.at.wall.0, "monoMs": event.at.mono.0,
                 "type": kind(event), "reason": event.reason, "container": event.container, "message": event.message,
             });
-            println!("{line}");
+            report::data(format_args!("{line}"));
         }
         return Ok(());
     }

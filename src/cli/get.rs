@@ -3,6 +3,7 @@
 use crate::cli::args::GetArgs;
 use crate::cli::exit::{Code, DONE, Failed, Outcome};
 use crate::cli::pods::{self, Selector};
+use crate::cli::report;
 use crate::cli::settings::Settings;
 use crate::cli::{jsonpath, table};
 use crate::manifest::qos;
@@ -96,7 +97,7 @@ fn render(pods: &[PodRecord], args: &GetArgs, format: &Format) -> Result<Vec<u8>
                 .map(|pod| row(pod, args.all_namespaces, *wide))
                 .collect();
             if rows.is_empty() {
-                eprintln!("no pods found");
+                report::say(format_args!("no pods found"));
             } else {
                 let heading = heading(args.all_namespaces, *wide);
                 table::write(&mut out, (!args.no_headers).then_some(&heading), &rows)?;

@@ -21,7 +21,7 @@ fn load(settings: &Settings, source: &str, name: Option<&str>) -> Outcome {
     let loaded = image::load(&settings.dirs.data, source, name)
         .map_err(cannot(format!("load `{source}`")))?;
     for name in loaded {
-        println!("{name}");
+        report::data(format_args!("{name}"));
     }
     DONE
 }
@@ -29,7 +29,7 @@ fn load(settings: &Settings, source: &str, name: Option<&str>) -> Outcome {
 fn list(settings: &Settings, output: &str) -> Outcome {
     let records = image::list(&settings.dirs.data)?;
     match output {
-        "json" => println!("{:#}", json!(records)),
+        "json" => report::data(format_args!("{:#}", json!(records))),
         "table" => {
             let rows: Vec<_> = records
                 .iter()
@@ -70,7 +70,7 @@ fn remove(settings: &Settings, names: &[String]) -> Outcome {
     let mut failures = Vec::new();
     for name in names {
         match image::remove(&settings.dirs.data, name, &in_use) {
-            Ok(()) => println!("{name} removed"),
+            Ok(()) => report::data(format_args!("{name} removed")),
             Err(error) => {
                 let code = match &error {
                     ImageError::Absent(_) => Code::NotFound,

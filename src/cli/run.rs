@@ -47,7 +47,7 @@ pub(super) fn run(settings: &Settings, args: &RunArgs) -> Outcome {
             for pod in &started {
                 let view = follow::until(pod, None, is_past_start)?;
                 tell_trouble(pod, &view);
-                println!("{}", pods::shown(pod));
+                report::data(pods::shown(pod));
             }
             DONE
         }

@@ -2,6 +2,7 @@
 
 use crate::cli::args::{Files, Validate};
 use crate::cli::exit::{Code, Failed, cannot};
+use crate::cli::report;
 use crate::manifest::{self, Findings, LoadOptions, Loaded, Source, Strictness};
 use crate::sys;
 use sha2::{Digest, Sha256};
@@ -74,9 +75,9 @@ pub(super) fn resolve(
 pub(super) fn tell(findings: &Findings) {
     for finding in findings.iter() {
         let word = if finding.warning { "warning" } else { "error" };
-        eprintln!("{word}: {}", finding.located());
+        report::say(format_args!("{word}: {}", finding.located()));
         if let Some(hint) = &finding.hint {
-            eprintln!("hint: {hint}");
+            report::say(format_args!("hint: {hint}"));
         }
     }
 }

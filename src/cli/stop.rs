@@ -21,7 +21,7 @@ pub(super) fn stop(settings: &Settings, args: &StopArgs) -> Outcome {
     each(settings, &args.pods, |pod| {
         ask(pod, &request)?;
         follow::until_settled(pod)?;
-        println!("{} stopped", pods::shown(pod));
+        report::data(format_args!("{} stopped", pods::shown(pod)));
         Ok(())
     })
 }

@@ -2,6 +2,7 @@
 
 use crate::cli::args::WaitArgs;
 use crate::cli::exit::{Code, DONE, Failed, Outcome};
+use crate::cli::report;
 use crate::cli::settings::Settings;
 use crate::cli::{follow, pods, table};
 use crate::pod::{self, PodView};
@@ -85,15 +86,19 @@ fn wait_for(pod: &PodRecord, what: &What, deadline: Option<Instant>) -> Result<(
             }
             std::thread::sleep(LOOK);
         }
-        println!("{} condition met", pods::shown(pod));
+        report::data(format_args!("{} condition met", pods::shown(pod)));
         return Ok(());
     }
     follow::ensure_supervised(pod)?;
     let view = follow::until(pod, deadline, |view| what.is_met(view))?;
     match what {
-        What::Exit => println!("{} {}", pods::shown(pod), pod::exit_code(&view)),
+        What::Exit => report::data(format_args!(
+            "{} {}",
+            pods::shown(pod),
+            pod::exit_code(&view)
+        )),
         What::Condition(..) | What::Phase(_) | What::Delete => {
-            println!("{} condition met", pods::shown(pod))
+            report::data(format_args!("{} condition met", pods::shown(pod)))
         }
     }
     Ok(())

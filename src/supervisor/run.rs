@@ -99,7 +99,9 @@ where
         path: plan_path,
         source,
     })?;
-    let plan = plan.ok_or_else(|| SupervisorError::NoPlan(dir.state.clone()))?;
+    let mut plan = plan.ok_or_else(|| SupervisorError::NoPlan(dir.state.clone()))?;
+    // For those who show the pod; they read it from the file.
+    plan.pod.object = serde_json::Value::Null;
     let path = dir.file(SNAPSHOT);
     let snapshot = Snapshot::read(&dir).map_err(|source| SupervisorError::Read { path, source })?;
     let settings = Settings {
@@ -107,18 +109,18 @@ where
         backoff_max: Duration::from_millis(plan.backoff_ms.1),
         ..Settings::default()
     };
-    let pod = plan.pod.clone();
     let context = Context::new(dir, plan, keeper)?;
+    let pod = &context.plan.pod;
     let (machine, hands, is_new) = match snapshot {
         None => (
-            Machine::new(&pod, settings, sys::now()),
+            Machine::new(pod, settings, sys::now()),
             Hands::default(),
             true,
         ),
         Some(snapshot) => {
             remnants::outlive(&context.dir, snapshot.session).map_err(SupervisorError::Remnant)?;
             (
-                Machine::restore(&pod, settings, snapshot.state),
+                Machine::restore(pod, settings, snapshot.state),
                 snapshot.hands,
                 false,
             )
