@@ -16,6 +16,11 @@ pub(super) fn delete(settings: &Settings, args: &DeleteArgs) -> Outcome {
         Err(failed) if failed.code == Code::NotFound && args.ignore_not_found => return DONE,
         other => other?,
     };
+    if pods.len() > 1 {
+        // All at once, so that their graces run side by side. Each is asked again below, where a failure is told.
+        let request = request(args.grace_period, args.force);
+        pods.iter().for_each(|pod| drop(stop::ask(pod, &request)));
+    }
     let (mut done, mut failures) = (0, Vec::new());
     for pod in &pods {
         match delete_one(pod, args.grace_period, args.force, args.wait) {
@@ -80,6 +85,14 @@ fn named_in(args: &DeleteArgs) -> Result<Vec<(String, String)>, Failed> {
     Ok(documents.pods.into_iter().filter_map(name).collect())
 }
 
+fn request(grace: Option<u64>, force: bool) -> Request {
+    let grace_seconds = if force { Some(0) } else { grace };
+    Request::Stop {
+        grace_seconds,
+        force,
+    }
+}
+
 /// Stops one pod and removes what is left of it.
 pub(super) fn delete_one(
     pod: &PodRecord,
@@ -87,14 +100,7 @@ pub(super) fn delete_one(
     force: bool,
     wait: bool,
 ) -> Result<(), Failed> {
-    let grace_seconds = if force { Some(0) } else { grace };
-    stop::ask(
-        pod,
-        &Request::Stop {
-            grace_seconds,
-            force,
-        },
-    )?;
+    stop::ask(pod, &request(grace, force))?;
     if !wait {
         return Ok(());
     }
