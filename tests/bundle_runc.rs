@@ -226,15 +226,9 @@ fn root_file_system(root: &Path) {
 fn host(cgroup_root: &str) -> HostFacts {
     let mut host: HostFacts =
         serde_json::from_str(include_str!("fixtures/bundle/host.json")).expect("fixture reads");
-    let held = own_bounding_set();
-    host.capabilities = CAPABILITIES
-        .iter()
-        .enumerate()
-        .filter(|(bit, _)| held & (1 << bit) != 0)
-        .map(|(_, name)| (*name).to_owned())
-        .collect();
-    let score = fs::read_to_string("/proc/self/oom_score_adj").expect("proc is there");
-    host.oom_score_adj_floor = score.trim().parse().expect("a number");
+    let real = podshim::runtime::host_facts(Path::new("/")).expect("this machine");
+    host.capabilities = real.capabilities;
+    host.oom_score_adj_floor = real.oom_score_adj_floor;
     host.cgroup_v2 = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
     host.swap_limit = false;
     host.thermal_throttle.clear();
@@ -250,51 +244,6 @@ fn host(cgroup_root: &str) -> HostFacts {
     };
     host
 }
-
-/// Names by number. Source: linux/capability.h.
-const CAPABILITIES: [&str; 41] = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "SETPCAP",
-    "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_ADMIN",
-    "NET_RAW",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_CHROOT",
-    "SYS_PTRACE",
-    "SYS_PACCT",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_NICE",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "MKNOD",
-    "LEASE",
-    "AUDIT_WRITE",
-    "AUDIT_CONTROL",
-    "SETFCAP",
-    "MAC_OVERRIDE",
-    "MAC_ADMIN",
-    "SYSLOG",
-    "WAKE_ALARM",
-    "BLOCK_SUSPEND",
-    "AUDIT_READ",
-    "PERFMON",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-];
 
 fn own_bounding_set() -> u64 {
     let status = fs::read_to_string("/proc/self/status").expect("proc is there");

@@ -1,5 +1,6 @@
 //! Files of cgroup v2. Source: kernel documentation, admin-guide/cgroup-v2.
 
+use crate::bundle::cpu_weight;
 use crate::runtime::PodCgroupValues;
 use crate::runtime::cgroup::files;
 use crate::runtime::cgroup::pod::Setting;
@@ -27,26 +28,9 @@ pub(super) fn settings(values: &PodCgroupValues) -> Vec<Setting> {
     set("memory", "memory.max", or_max(memory), memory.is_some());
     set("pids", "pids.max", or_max(pids), pids.is_some());
     if let Some(shares) = values.cpu_shares {
-        set("cpu", "cpu.weight", weight(shares).to_string(), true);
+        set("cpu", "cpu.weight", cpu_weight(shares).to_string(), true);
     }
     settings
-}
-
-/// `cpu.weight` of v1 shares, so that 2, 1024 and 262144 become 1, 100 and 10000. Source: runc 1.3.2, crun 1.23.
-fn weight(shares: u64) -> u64 {
-    match shares {
-        ..=2 => 1,
-        262_144.. => 10_000,
-        _ => {
-            // Exact enough: shares are below 2^18.
-            let l = f64::from(u32::try_from(shares).unwrap_or(u32::MAX)).log2();
-            let exponent = (l * l + 125.0 * l) / 612.0 - 7.0 / 34.0;
-            // Between 1 and 10000, so nothing is cut.
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            let weight = 10_f64.powf(exponent).ceil() as u64;
-            weight
-        }
-    }
 }
 
 /// Hands the controllers down from the mount to the children of `path`, as far as parents have them and let them go.
@@ -80,26 +64,6 @@ pub(super) fn oom_kills(directory: &Path) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn weights_are_those_of_new_runtimes() {
-        for (shares, expected) in [
-            (0, 1),
-            (2, 1),
-            (10, 4),
-            (102, 17),
-            (256, 35),
-            (512, 59),
-            (1024, 100),
-            (2048, 174),
-            (4096, 303),
-            (262_143, 10_000),
-            (262_144, 10_000),
-            (u64::MAX, 10_000),
-        ] {
-            assert_eq!(weight(shares), expected, "{shares}");
-        }
-    }
 
     #[test]
     fn no_limit_is_written_as_max() {
