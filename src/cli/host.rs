@@ -4,7 +4,7 @@ use crate::bundle::HostFacts;
 use crate::cli::exit::{Code, Failed, cannot};
 use crate::cli::report;
 use crate::cli::settings::Settings;
-use crate::runtime::{self, Kind, Needs, Runtime};
+use crate::runtime::{self, Kind, Needs, Problem, Runtime};
 use std::path::{Path, PathBuf};
 
 /// This machine lacks something.
@@ -66,7 +66,16 @@ pub(super) fn facts(settings: &Settings) -> Result<HostFacts, Failed> {
 
 /// Refuses what cannot work here, and warns of what will work with less.
 pub(super) fn check(runtime: &Runtime, needs: &Needs) -> Result<(), Failed> {
-    for problem in runtime::preflight(runtime, needs) {
+    report_all(runtime::preflight(runtime, needs))
+}
+
+/// Refuses a user who cannot run pods, before anything is looked for that only root may find.
+pub(super) fn check_user() -> Result<(), Failed> {
+    report_all(runtime::unless_root())
+}
+
+fn report_all(problems: impl IntoIterator<Item = Problem>) -> Result<(), Failed> {
+    for problem in problems {
         if problem.fatal {
             return Err(Failed::new(
                 Code::Host,

@@ -30,6 +30,7 @@ pub(super) fn run(settings: &Settings, args: &RunArgs) -> Outcome {
     if let (Some(name), Some(pod)) = (&args.name, loaded.pods.first_mut()) {
         rename(pod, name)?;
     }
+    host::check_user()?;
     let runtime = host::runtime(settings)?;
     let plans: Vec<Plan> = loaded
         .pods

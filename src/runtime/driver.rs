@@ -2,6 +2,7 @@
 
 use crate::base::InstanceId;
 use crate::runtime::call::Call;
+use crate::runtime::quirks::StartGate;
 use crate::runtime::{Runtime, RuntimeError, is_plain_name, pid_file};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
@@ -178,10 +179,19 @@ impl Driver {
         is_plain_name(&id.0) && self.root.join(&id.0).symlink_metadata().is_ok()
     }
 
-    /// Whether a created container has not been started: a runtime holds its init at a gate in the container's directory.
+    /// Whether a created container has not been started, as far as the runtime's records say.
     pub fn is_waiting_for_start(&self, id: &InstanceId) -> bool {
-        let gate = self.runtime.kind.quirks().start_gate;
-        is_plain_name(&id.0) && self.root.join(&id.0).join(gate).exists()
+        let dir = self.root.join(&id.0);
+        is_plain_name(&id.0)
+            && match self.runtime.kind.quirks().start_gate {
+                StartGate::File(gate) => dir.join(gate).exists(),
+                StartGate::Status => {
+                    let text = std::fs::read(dir.join("state.json")).unwrap_or_default();
+                    let state: serde_json::Value =
+                        serde_json::from_slice(&text).unwrap_or_default();
+                    state["status"] == "created"
+                }
+            }
     }
 
     /// Drops what the runtime keeps of a container without asking it. The last resort, when `delete` fails though nothing

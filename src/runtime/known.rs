@@ -71,8 +71,7 @@ impl Known {
         let runtime = runtime.clone();
         self.entries.push(Entry { program, runtime });
         if let Ok(text) = serde_json::to_vec(&self.entries) {
-            // Without the right to write it is asked again.
-            let _ = self.file.parent().map(|dir| sys::create_dirs(dir, 0o700));
+            // Without the right to write, or before the first pod made the directory, it is asked again.
             let _ = sys::write_atomic(&self.file, &text, 0o600);
         }
     }

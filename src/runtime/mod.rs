@@ -29,5 +29,5 @@ pub use find::{Features, Runtime, find, find_known};
 pub use host::{HostError, host_facts};
 pub use name::is_plain_name;
 pub use pid_file::{PidFileError, read as read_pid_file};
-pub use preflight::{Needs, Problem, preflight};
+pub use preflight::{Needs, Problem, preflight, unless_root};
 pub use quirks::{Kind, Quirks, Version};

@@ -60,7 +60,8 @@ pub fn preflight(runtime: &Runtime, needs: &Needs) -> Vec<Problem> {
     problems
 }
 
-fn unless_root() -> Option<Problem> {
+/// What a user who is not root is told.
+pub fn unless_root() -> Option<Problem> {
     (!rustix::process::geteuid().is_root()).then(|| Problem {
         what: "cannot run pods as this user".into(),
         why: "namespaces, mounts and cgroups of a pod are made by root".into(),

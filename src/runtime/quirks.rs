@@ -33,10 +33,19 @@ pub struct Quirks {
     pub rro_since: Option<Version>,
     /// Whether it refuses to run where cgroup v1 hierarchies stand beside a cgroup v2 one that has controllers.
     pub refuses_hybrid_controllers: bool,
-    /// File in a container's state directory at which its init waits for `start`; gone afterwards.
-    pub start_gate: &'static str,
+    /// How to see in a container's state directory that its init waits for `start`.
+    pub start_gate: StartGate,
     /// Whether `lo` is up in a network namespace that it made.
     pub loopback_up: bool,
+}
+
+/// How a runtime holds the init of a created container until its start.
+#[derive(Clone, Copy, Debug)]
+pub enum StartGate {
+    /// At this file, which is gone afterwards.
+    File(&'static str),
+    /// Its recorded state, `status` in `state.json`, says `created`. Its socket stays.
+    Status,
 }
 
 /// runc 1.1.5. `delete --force` of a running container polls for 100 ms: kill by pidfd first, then delete. It refuses a
@@ -47,7 +56,7 @@ const RUNC: Quirks = Quirks {
     silence_is_no_seccomp: false,
     rro_since: Some(Version(1, 1, 0)),
     refuses_hybrid_controllers: false,
-    start_gate: "exec.fifo",
+    start_gate: StartGate::File("exec.fifo"),
     loopback_up: true,
 };
 
@@ -59,7 +68,7 @@ const CRUN: Quirks = Quirks {
     silence_is_no_seccomp: false,
     rro_since: Some(Version(1, 4, 0)),
     refuses_hybrid_controllers: true,
-    start_gate: "exec.fifo",
+    start_gate: StartGate::File("exec.fifo"),
     loopback_up: true,
 };
 
@@ -72,7 +81,7 @@ const YOUKI: Quirks = Quirks {
     silence_is_no_seccomp: true,
     rro_since: None,
     refuses_hybrid_controllers: false,
-    start_gate: "notify.sock",
+    start_gate: StartGate::Status,
     loopback_up: false,
 };
 
@@ -83,7 +92,7 @@ const OTHER: Quirks = Quirks {
     silence_is_no_seccomp: false,
     rro_since: None,
     refuses_hybrid_controllers: false,
-    start_gate: "exec.fifo",
+    start_gate: StartGate::File("exec.fifo"),
     loopback_up: false,
 };
 
