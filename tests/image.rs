@@ -942,8 +942,9 @@ fn a_sparse_file_may_not_claim_more_than_the_limit_or_lie() {
 fn a_tree_of_any_depth_is_removed_again() {
     let scene = Scene::new();
     let mut tar = Tar::default();
-    // Each round starts at a symlink to the deepest directory of the one before: 40 × 25 levels, 1,000 in all.
-    for round in 0..40 {
+    // Each round starts at a symlink to the deepest directory of the one before: 30 × 25 levels. The kernel follows 40 links at
+    // most, and counts some twice when it has to start a path again.
+    for round in 0..30 {
         let start = if round == 0 {
             String::new()
         } else {

@@ -107,7 +107,7 @@ exit $code
 ",
         calls = host.path("calls").display(),
         slow = host.path("slow").display(),
-        runtime = host.runtime(),
+        runtime = which::which(host.runtime()).expect("the runtime").display(),
     );
     let script = host.file("slow-runtime", &text);
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("ours");

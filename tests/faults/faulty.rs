@@ -53,9 +53,15 @@ impl<'h> Faulty<'h> {
     /// The processes of the call that hangs.
     pub fn pids(&self) -> Result<Vec<i32>, String> {
         let text = fs::read_to_string(self.dir.join("pids")).map_err(|e| e.to_string())?;
-        text.split_whitespace()
-            .map(|pid| pid.parse::<i32>().map_err(|e| e.to_string()))
-            .collect()
+        let pids = text
+            .split_whitespace()
+            .map(|pid| pid.parse::<i32>().map_err(|e| e.to_string()));
+        let pids: Vec<i32> = pids.collect::<Result<_, _>>()?;
+        if pids.is_empty() {
+            Err("none yet".to_owned())
+        } else {
+            Ok(pids)
+        }
     }
 
     /// Returns when a `late` call has done its work; it answers after [`Faulty::let_go`].
