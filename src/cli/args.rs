@@ -161,8 +161,8 @@ pub(super) struct RunArgs {
     /// Delete a pod of the same name first
     #[arg(long)]
     pub replace: bool,
-    /// Delete the pod when it ends
-    #[arg(long)]
+    /// Delete the pod when it ends; in the foreground only
+    #[arg(long, conflicts_with = "detach")]
     pub rm: bool,
     /// Container whose exit code is the command's
     #[arg(long, value_name = "CONTAINER", conflicts_with = "detach")]

@@ -46,7 +46,7 @@ fn keeper(state: &OsString, data: &OsString) -> Result {
 }
 
 fn supervisor(state: &OsString, data: &OsString) -> Result {
-    report::start_logging(tracing_subscriber::filter::LevelFilter::INFO, false);
+    report::start_logging(tracing_subscriber::filter::LevelFilter::INFO);
     Ok(supervise(
         PodDir::new(Path::new(state), Path::new(data)),
         stdin()?,

@@ -49,7 +49,7 @@ pub(super) fn say(line: impl std::fmt::Display) {
 }
 
 /// Sends what this process logs to standard error.
-pub(super) fn start_logging(level: LevelFilter, _json: bool) {
+pub(super) fn start_logging(level: LevelFilter) {
     let subscriber = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_max_level(level)

@@ -96,7 +96,6 @@ fn plan(
         dirs: settings.dirs.clone(),
         backoff_ms: (first, longest),
         rejected,
-        remove_at_end: args.rm && args.detach,
     })
 }
 

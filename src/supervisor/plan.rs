@@ -28,8 +28,6 @@ pub struct Plan {
     pub backoff_ms: (u64, u64),
     /// Why the pod may not run here: `status.reason` and `status.message`.
     pub rejected: Option<(String, String)>,
-    /// The pod goes with its end (`run --rm`).
-    pub remove_at_end: bool,
 }
 
 /// The network of a sandbox.
