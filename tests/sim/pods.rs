@@ -2,8 +2,8 @@
 
 use podshim::base::{PodUid, Signal};
 use podshim::manifest::{
-    Container, ContainerSecurity, DnsConfig, DnsPolicy, Pod, PodSecurity, PullPolicy, Resources,
-    RestartPolicy, Role,
+    Container, ContainerSecurity, DnsConfig, DnsPolicy, Lifecycle, Pod, PodSecurity, PullPolicy,
+    Resources, RestartPolicy, Role,
 };
 use std::collections::BTreeMap;
 
@@ -56,6 +56,8 @@ pub fn container(name: &str, role: Role) -> Container {
         ports: Vec::new(),
         resources: Resources::default(),
         restart_policy: (role == Role::Sidecar).then_some(RestartPolicy::Always),
+        restart_rules: Vec::new(),
+        lifecycle: Lifecycle::default(),
         mounts: Vec::new(),
         security: ContainerSecurity::default(),
         termination_message_path: "/dev/termination-log".into(),

@@ -1,5 +1,6 @@
 //! One container with its ports and mounts.
 
+use super::lifecycle::{self, Names};
 use super::pod::{present, restart_policy_of};
 use super::{env, resources, security};
 use crate::base::Signal;
@@ -24,16 +25,16 @@ pub fn container(
         image,
         image_pull_policy,
         lifecycle,
-        liveness_probe: _,
+        liveness_probe,
         name,
         ports,
-        readiness_probe: _,
+        readiness_probe,
         resize_policy: _,
         resources: own_resources,
         restart_policy,
-        restart_policy_rules: _,
+        restart_policy_rules,
         security_context,
-        startup_probe: _,
+        startup_probe,
         stdin,
         stdin_once,
         termination_message_path,
@@ -47,6 +48,13 @@ pub fn container(
     own_security.apparmor = own_security
         .apparmor
         .or_else(|| security::annotated(&name, annotations));
+    let stop_signal = lifecycle.as_ref().and_then(stop_signal);
+    let names = Names {
+        ports: ports.as_deref().unwrap_or_default(),
+        env: env.as_deref().unwrap_or_default(),
+    };
+    let probes = [startup_probe, liveness_probe, readiness_probe];
+    let lifecycle = lifecycle::lifecycle(probes, lifecycle, &names)?;
     Some(Container {
         role,
         image: image?,
@@ -71,6 +79,12 @@ pub fn container(
             .collect::<Option<_>>()?,
         resources: own_resources.map(resources::resources).unwrap_or_default(),
         restart_policy: own_restart_policy(restart_policy)?,
+        restart_rules: restart_policy_rules
+            .into_iter()
+            .flatten()
+            .map(lifecycle::restart_rule)
+            .collect::<Option<_>>()?,
+        lifecycle,
         mounts: volume_mounts
             .into_iter()
             .flatten()
@@ -79,7 +93,7 @@ pub fn container(
         security: own_security,
         termination_message_path: absolute(termination_message_path?),
         termination_message_from_logs: termination_message_policy? == "FallbackToLogsOnError",
-        stop_signal: lifecycle.and_then(stop_signal),
+        stop_signal,
         stdin: stdin == Some(true),
         stdin_once: stdin_once == Some(true),
         tty: tty == Some(true),
@@ -94,13 +108,8 @@ fn own_restart_policy(text: Option<String>) -> Option<Option<RestartPolicy>> {
     }
 }
 
-fn stop_signal(raw: core::Lifecycle) -> Option<Signal> {
-    let core::Lifecycle {
-        post_start: _,
-        pre_stop: _,
-        stop_signal,
-    } = raw;
-    grammar::stop_signal(&stop_signal?)
+fn stop_signal(raw: &core::Lifecycle) -> Option<Signal> {
+    grammar::stop_signal(raw.stop_signal.as_ref()?)
 }
 
 fn pull_policy(text: &str) -> Option<PullPolicy> {

@@ -5,6 +5,7 @@
 
 mod container;
 mod env;
+mod lifecycle;
 mod pod;
 mod resources;
 mod security;

@@ -1,7 +1,9 @@
 //! One container of a pod.
 
 use crate::base::{Quantity, Signal};
-use crate::manifest::{ContainerSecurity, EnvFrom, EnvVar, RestartPolicy, VolumeMount};
+use crate::manifest::{
+    ContainerSecurity, EnvFrom, EnvVar, Lifecycle, RestartPolicy, RestartRule, VolumeMount,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -43,6 +45,10 @@ pub struct Container {
     pub resources: Resources,
     /// The container's own restart policy; `None` means the pod's. Of a sidecar it is `Always`.
     pub restart_policy: Option<RestartPolicy>,
+    /// `restartPolicyRules`; the first that matches decides before the policies.
+    pub restart_rules: Vec<RestartRule>,
+    /// Probes and hooks.
+    pub lifecycle: Lifecycle,
     /// `volumeMounts`; each names a volume of the pod.
     pub mounts: Vec<VolumeMount>,
     /// `securityContext`, not merged with the pod's.

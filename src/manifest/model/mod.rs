@@ -6,6 +6,7 @@
 mod config;
 mod container;
 mod env;
+mod lifecycle;
 mod pod;
 mod security;
 mod volume;
@@ -13,6 +14,7 @@ mod volume;
 pub use config::*;
 pub use container::*;
 pub use env::*;
+pub use lifecycle::*;
 pub use pod::*;
 pub use security::*;
 pub use volume::*;
