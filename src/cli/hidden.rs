@@ -1,11 +1,14 @@
 //! This program's other lives: keeper, supervisor, image helper. They are told everything by their arguments.
 
 use crate::api;
+use crate::cli::exec_helper;
 use crate::cli::report;
 use crate::image;
 use crate::pod::Failure;
 use crate::store::PodDir;
-use crate::supervisor::{IMAGE_VERB, KEEPER_VERB, SUPERVISOR_VERB, keep, supervise};
+use crate::supervisor::{
+    EXEC_VERB, ExecAnswer, IMAGE_VERB, KEEPER_VERB, SUPERVISOR_VERB, keep, supervise,
+};
 use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -19,6 +22,7 @@ pub(super) fn main(argv: &[OsString]) -> Option<u8> {
         (KEEPER_VERB, [state, data]) => keeper(state, data),
         (SUPERVISOR_VERB, [state, data]) => supervisor(state, data),
         (IMAGE_VERB, [data, reference, policy]) => image_helper(data, reference, policy),
+        (EXEC_VERB, [limit, pid_file, argv @ ..]) => exec_helper(limit, pid_file, argv),
         _ => return None,
     };
     Some(match result {
@@ -52,6 +56,14 @@ fn supervisor(state: &OsString, data: &OsString) -> Result {
         stdin()?,
         api::serve,
     )?)
+}
+
+/// Prints how the command ended, as JSON.
+fn exec_helper(limit: &OsString, pid_file: &OsString, argv: &[OsString]) -> Result {
+    let answer = exec_helper::run(limit, pid_file, argv)
+        .unwrap_or_else(|failed| ExecAnswer::NotRun(report::chain(failed.error.as_ref())));
+    println!("{}", serde_json::to_string(&answer)?);
+    Ok(())
 }
 
 /// Prints the image, or why there is none, as JSON.

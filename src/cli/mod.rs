@@ -9,6 +9,7 @@ mod delete;
 mod doctor;
 mod events;
 mod exec;
+mod exec_helper;
 mod exit;
 mod follow;
 mod foreground;
@@ -33,6 +34,7 @@ mod table;
 mod terminal;
 mod version;
 mod wait;
+mod wait_child;
 
 use args::{Cli, Verb};
 use clap::{CommandFactory, FromArgMatches};

@@ -323,6 +323,15 @@ impl Loop {
                     message,
                 });
             }
+            Completion::Probed {
+                instance,
+                kind,
+                answer,
+            } => self.step(Input::Probed {
+                instance,
+                kind,
+                answer,
+            }),
             Completion::Vanished { instance, exit } => {
                 if self.world.live.contains_key(&instance) {
                     self.world.finish(instance, exit);
@@ -335,8 +344,11 @@ impl Loop {
     fn step(&mut self, input: Input) {
         tracing::debug!(?input, "step");
         let actions = self.machine.step(sys::now(), input);
-        // A full disk does not stop the pod; it is tried again.
-        let _ = self.world.write_down(&self.machine);
+        let view = self.machine.view();
+        if actions.first() == Some(&Action::Persist) || *self.shown.borrow() != view {
+            // A full disk does not stop the pod; it is tried again.
+            let _ = self.world.write_down(&self.machine);
+        }
         self.act(actions);
     }
 
