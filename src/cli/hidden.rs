@@ -1,9 +1,10 @@
-//! This program's other lives: keeper, supervisor, image helper. They are told everything by their arguments.
+//! This program's other lives: keeper, supervisor, helpers. They are told everything by their arguments.
 
 use crate::api;
 use crate::cli::report;
 use crate::image;
 use crate::pod::Failure;
+use crate::probe::{self, PROBE_VERB};
 use crate::store::PodDir;
 use crate::supervisor::{IMAGE_VERB, KEEPER_VERB, SUPERVISOR_VERB, keep, supervise};
 use std::ffi::OsString;
@@ -19,6 +20,7 @@ pub(super) fn main(argv: &[OsString]) -> Option<u8> {
         (KEEPER_VERB, [state, data]) => keeper(state, data),
         (SUPERVISOR_VERB, [state, data]) => supervisor(state, data),
         (IMAGE_VERB, [data, reference, policy]) => image_helper(data, reference, policy),
+        (PROBE_VERB, [task, host]) => probe_helper(task, host),
         _ => return None,
     };
     Some(match result {
@@ -64,4 +66,11 @@ fn image_helper(data: &OsString, reference: &OsString, policy: &OsString) -> Res
     });
     println!("{}", serde_json::to_string(&answer)?);
     Ok(())
+}
+
+fn probe_helper(task: &OsString, host: &OsString) -> Result {
+    Ok(probe::help(
+        &task.to_string_lossy(),
+        &host.to_string_lossy(),
+    )?)
 }
