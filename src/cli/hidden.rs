@@ -1,10 +1,11 @@
-//! This program's other lives: keeper, supervisor, image helper. They are told everything by their arguments.
+//! This program's other lives: keeper, supervisor, helpers. They are told everything by their arguments.
 
 use crate::api;
 use crate::cli::exec_helper;
 use crate::cli::report;
 use crate::image;
 use crate::pod::Failure;
+use crate::probe::{self, PROBE_VERB};
 use crate::store::PodDir;
 use crate::supervisor::{
     EXEC_VERB, ExecAnswer, IMAGE_VERB, KEEPER_VERB, SUPERVISOR_VERB, keep, supervise,
@@ -23,6 +24,7 @@ pub(super) fn main(argv: &[OsString]) -> Option<u8> {
         (SUPERVISOR_VERB, [state, data]) => supervisor(state, data),
         (IMAGE_VERB, [data, reference, policy]) => image_helper(data, reference, policy),
         (EXEC_VERB, [limit, pid_file, argv @ ..]) => exec_helper(limit, pid_file, argv),
+        (PROBE_VERB, [task, host]) => probe_helper(task, host),
         _ => return None,
     };
     Some(match result {
@@ -76,4 +78,11 @@ fn image_helper(data: &OsString, reference: &OsString, policy: &OsString) -> Res
     });
     println!("{}", serde_json::to_string(&answer)?);
     Ok(())
+}
+
+fn probe_helper(task: &OsString, host: &OsString) -> Result {
+    Ok(probe::help(
+        &task.to_string_lossy(),
+        &host.to_string_lossy(),
+    )?)
 }

@@ -1,7 +1,7 @@
 //! The command line: one verb per file. A verb reads its arguments, asks the layers below, prints. Standard output is data,
 //! standard error is messages; exit codes are in the README and never reused.
 //!
-//! Three hidden verbs are this program's other lives: keeper, supervisor, image helper.
+//! The hidden verbs are this program's other lives: keeper, supervisor, helpers for images and probes.
 
 mod args;
 mod check;

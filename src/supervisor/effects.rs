@@ -121,11 +121,12 @@ impl World {
     ) {
         let context = Arc::clone(&self.context);
         let container = self.context.plan.pod.container(container).cloned();
+        let target = handlers::target(&self.context, &self.hands);
         let of = instance.clone();
         let task = self.tasks.spawn(async move {
             let ran = match &container {
                 Some(container) => {
-                    handlers::hook(&context, &instance, container, hook, limit).await
+                    handlers::run_hook(&context, &instance, container, &target, hook, limit).await
                 }
                 None => Ok(()),
             };
@@ -139,9 +140,10 @@ impl World {
         let Some(container) = self.context.plan.pod.container(container).cloned() else {
             return;
         };
+        let target = handlers::target(&self.context, &self.hands);
         let of = instance.clone();
         let task = self.tasks.spawn(async move {
-            let answer = handlers::probe(&context, &instance, &container, kind).await;
+            let answer = handlers::run_probe(&context, &instance, &container, &target, kind).await;
             Completion::Probed {
                 instance,
                 kind,
