@@ -9,6 +9,7 @@ mod e2e {
     mod commands;
     mod environment;
     mod foreground;
+    mod health;
     mod lifecycle;
     mod logs;
     mod manifests;
