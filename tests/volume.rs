@@ -55,7 +55,7 @@ const POD: &str = r#"{
         "security": {"supplemental_groups": [], "supplemental_groups_strict": false, "sysctls": []},
         "containers": [{
             "name": "c", "role": "App", "image": "i", "pull_policy": "Never", "command": [], "args": [],
-            "env_from": [], "env": [], "ports": [], "mounts": [], "termination_message_path": "/t",
+            "env_from": [], "env": [], "ports": [], "restart_rules": [], "lifecycle": {}, "mounts": [], "termination_message_path": "/t",
             "resources": {"requests": {}, "limits": {"memory": "64Mi"}}, "termination_message_from_logs": false,
             "stdin": false, "stdin_once": false, "tty": false,
             "security": {"privileged": false, "read_only_root": false, "capabilities_add": [],
