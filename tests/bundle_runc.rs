@@ -463,6 +463,7 @@ fn a_read_only_root_leaves_volumes_and_hosts_writable() {
         c.mounts = vec![VolumeMount {
             volume: "w".to_owned(),
             path: "/w".to_owned(),
+            sub_path: None,
             read_only: false,
             propagation: Propagation::None,
             recursive_read_only: RecursiveReadOnly::Disabled,

@@ -18,5 +18,6 @@ mod e2e {
     mod sandbox;
     mod security;
     mod sharing;
+    mod sub_paths;
     mod volumes;
 }

@@ -76,6 +76,7 @@ impl Scene {
         mounts.push(VolumeMount {
             volume: volume.to_owned(),
             path: path.to_owned(),
+            sub_path: None,
             read_only: false,
             propagation: Propagation::None,
             recursive_read_only: RecursiveReadOnly::Disabled,

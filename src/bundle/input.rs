@@ -145,6 +145,13 @@ pub struct PodPaths {
     pub volumes: BTreeMap<String, PathBuf>,
 }
 
+/// What had to be looked up in the volumes when an instance is made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VolumeParts {
+    /// Place in the container's `mounts` → what [`sub_paths`](crate::bundle::sub_paths) names, on the host.
+    pub sub_paths: BTreeMap<usize, PathBuf>,
+}
+
 /// One container instance to be described.
 #[derive(Clone, Copy, Debug)]
 pub struct ContainerInput<'a> {
@@ -168,6 +175,8 @@ pub struct ContainerInput<'a> {
     pub host: &'a HostFacts,
     /// The pod's files and volumes.
     pub paths: &'a PodPaths,
+    /// What was looked up in the volumes.
+    pub volume_parts: &'a VolumeParts,
     /// Host file to bind at `terminationMessagePath`.
     pub termination_log: &'a std::path::Path,
     /// Image VOLUME path → fresh host directory, for those without a pod mount.

@@ -13,9 +13,9 @@ pub(crate) fn of_container(
     input: &ContainerInput,
     skeleton: &Skeleton,
 ) -> Result<Vec<Mount>, BundleError> {
-    let volumes = input.container.mounts.iter();
+    let volumes = input.container.mounts.iter().enumerate();
     let volumes = volumes
-        .map(|mount| volume_mount(input, mount))
+        .map(|(place, mount)| volume_mount(input, place, mount))
         .collect::<Result<Vec<_>, _>>()?;
     let place = |mount: &Mount| mount.destination().to_string_lossy().into_owned();
     let mut taken: BTreeSet<String> = volumes.iter().map(place).collect();
@@ -113,12 +113,16 @@ fn pod_files<'a>(input: &'a ContainerInput) -> impl Iterator<Item = Mount> + 'a 
     fixed.into_iter().chain(image)
 }
 
-fn volume_mount(input: &ContainerInput, mount: &VolumeMount) -> Result<Mount, BundleError> {
-    let source = input
-        .paths
-        .volumes
-        .get(&mount.volume)
-        .ok_or_else(|| BundleError::VolumeMissing(mount.volume.clone()))?;
+fn volume_mount(
+    input: &ContainerInput,
+    place: usize,
+    mount: &VolumeMount,
+) -> Result<Mount, BundleError> {
+    let source = match mount.sub_path {
+        None => input.paths.volumes.get(&mount.volume),
+        Some(_) => input.volume_parts.sub_paths.get(&place),
+    };
+    let source = source.ok_or_else(|| BundleError::VolumeMissing(mount.volume.clone()))?;
     let propagation = match mount.propagation {
         Propagation::None => "rprivate",
         Propagation::HostToContainer => "rslave",

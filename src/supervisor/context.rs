@@ -88,6 +88,11 @@ impl Context {
         self.dir.data.join("pause")
     }
 
+    /// Where the parts of volumes are that an instance mounts.
+    pub fn sub_paths(&self, instance: &InstanceId) -> PathBuf {
+        self.dir.bundle(instance).join("sub-paths")
+    }
+
     /// Where the runtime complains about an instance.
     pub fn runtime_log(&self, instance: &InstanceId) -> PathBuf {
         self.dir.bundle(instance).join("runtime.log")

@@ -1,6 +1,7 @@
 //! The system calls that the libraries do not wrap safely, and small disciplines every effect shares: clocks, pidfds, passing
 //! file descriptors, whole-file writes, locks, namespaces, memory. The only place with `unsafe`. Imports `base` only; no rules.
 
+mod beneath;
 mod clock;
 mod fds;
 mod files;
@@ -8,6 +9,7 @@ mod memory;
 mod namespaces;
 mod process;
 
+pub use beneath::{Leaving, open_beneath};
 pub use clock::{boot_id, now};
 pub use fds::{MAX_FDS_PER_MESSAGE, connected_pair, receive, send, watch};
 pub use files::{Lock, create_dirs, random, write_atomic};

@@ -28,7 +28,6 @@ const WINDOWS: &str = "podshim runs Linux containers";
 const EXTENDED: Rule = Refused("no device plugin offers this resource; use hostPath for devices");
 const DRIVER: Rule = Refused("mount it on the host and use hostPath");
 const ISSUER: Rule = Refused("needs an API server to issue it");
-const NO_SUB_PATH: Rule = Later("parts of volumes cannot be mounted yet");
 const NO_OWNER: Rule = Later("files of volumes belong to root or to fsGroup");
 
 /// A Pod.
@@ -288,8 +287,8 @@ const CONTAINER: &[(&str, Rule)] = &[
             ("name", Supported),
             ("readOnly", Supported),
             ("recursiveReadOnly", Supported),
-            ("subPath", NO_SUB_PATH),
-            ("subPathExpr", NO_SUB_PATH),
+            ("subPath", Supported),
+            ("subPathExpr", Supported),
         ]),
     ),
     ("workingDir", Supported),

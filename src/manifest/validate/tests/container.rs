@@ -272,12 +272,6 @@ fn mounts_are_checked() {
             ],
         ),
         (
-            json!({"volumeMounts": [{"name": "v", "mountPath": "/a", "subPath": "x"}]}),
-            vec![
-                "{}.volumeMounts[0].subPath: Forbidden: not supported: parts of volumes cannot be mounted yet",
-            ],
-        ),
-        (
             json!({"volumeMounts": [{"name": "v", "mountPath": "/a", "mountPropagation": "Bidirectional", "recursiveReadOnly": "Enabled"}]}),
             vec![
                 "{}.volumeMounts[0].mountPropagation: Forbidden: Bidirectional mount propagation is available only to privileged containers",
