@@ -166,6 +166,7 @@ impl Stage {
                 hosts: at("hosts"),
                 hostname: at("hostname"),
                 resolv_conf: at("resolv.conf"),
+                pause: at("pause"),
                 shm: at("shm"),
                 volumes: volumes.collect(),
             },

@@ -30,6 +30,7 @@ fn scene() -> Scene {
         hosts: base.join("hosts"),
         hostname: base.join("hostname"),
         resolv_conf: base.join("resolv.conf"),
+        pause: base.join("pause"),
         shm: base.join("shm"),
         volumes: BTreeMap::new(),
     };

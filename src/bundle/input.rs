@@ -141,6 +141,8 @@ pub struct PodPaths {
     pub resolv_conf: PathBuf,
     /// The pod's `/dev/shm` (the host's with `hostIPC`).
     pub shm: PathBuf,
+    /// The directory with the pause program.
+    pub pause: PathBuf,
     /// Volume name → directory or file to bind.
     pub volumes: BTreeMap<String, PathBuf>,
 }
@@ -171,6 +173,8 @@ pub struct ContainerInput<'a> {
     pub users: &'a UserFiles,
     /// The sandbox.
     pub sandbox: &'a Sandbox,
+    /// `/proc/<pid>` of the container whose processes an ephemeral one sees.
+    pub target_proc: Option<&'a str>,
     /// The machine.
     pub host: &'a HostFacts,
     /// The pod's files and volumes.

@@ -39,6 +39,7 @@ pub use hostname::kernel_hostname;
 pub use image::{effective_stop_signal, image_volumes};
 pub use input::*;
 pub use json::to_json;
+pub use mounts::WAIT_COMMAND;
 pub use pause::{PAUSE_PROGRAM, pause_spec};
 pub use render::{
     IMAGE_VOLUME_PLACEHOLDER, RenderImage, RenderInput, Rendered, SECRET_PLACEHOLDER,

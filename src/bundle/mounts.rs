@@ -2,10 +2,15 @@
 
 use crate::bundle::skeleton::Skeleton;
 use crate::bundle::{BundleError, ContainerInput};
-use crate::manifest::{Pod, Propagation, RecursiveReadOnly, VolumeMount, VolumeSource};
+use crate::manifest::{Pod, Propagation, RecursiveReadOnly, Role, VolumeMount, VolumeSource};
 use oci_spec::runtime::Mount;
 use std::collections::BTreeSet;
 use std::path::Path;
+
+/// Where an ephemeral container finds the pause program: what it runs while somebody works in it.
+const PAUSE_DIR: &str = "/.podshim";
+/// The command of an ephemeral container that only waits.
+pub const WAIT_COMMAND: &str = "/.podshim/pause";
 
 /// `mounts` of a container: the defaults, the pod's files, image volumes and volumes, one for each path. A volume comes before
 /// all else, an image volume after it; a volume over `/dev` takes the defaults below it away too.
@@ -110,7 +115,10 @@ fn pod_files<'a>(input: &'a ContainerInput) -> impl Iterator<Item = Mount> + 'a 
     ];
     let image = input.image_volumes.iter();
     let image = image.map(move |(path, dir)| bind(dir, &clean(path), rw));
-    fixed.into_iter().chain(image)
+    let is_ephemeral = input.container.role == Role::Ephemeral;
+    let ro = &["rbind", "rprivate", "ro"];
+    let pause = is_ephemeral.then(|| bind(&input.paths.pause, PAUSE_DIR, ro));
+    fixed.into_iter().chain(image).chain(pause)
 }
 
 fn volume_mount(

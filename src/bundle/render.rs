@@ -107,6 +107,7 @@ fn container_json(
     let localhost = input.seccomp_localhost.get(&container.name);
     let mut parts = VolumeParts::default();
     let container_input = ContainerInput {
+        target_proc: None,
         pod: input.pod,
         container,
         instance: &InstanceId(format!("{}-0", container.name)),

@@ -47,6 +47,7 @@ impl Scene {
 
     fn with<T>(&self, act: impl FnOnce(&ContainerInput) -> T) -> T {
         act(&ContainerInput {
+            target_proc: None,
             pod: &self.pod,
             container: &self.pod.containers[0],
             instance: &InstanceId("c-0".to_owned()),

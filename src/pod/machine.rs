@@ -104,7 +104,7 @@ impl Machine {
 
     /// The containers that were added to the pod for debugging.
     pub fn ephemeral(&self) -> &[Container] {
-        &self.state.ephemeral
+        self.state.ephemeral()
     }
 
     /// The instances of which something may exist: what a new supervisor has to look for before `Input::Recovered`.

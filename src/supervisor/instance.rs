@@ -220,7 +220,9 @@ fn write_container_bundle(
     };
     let image_volumes = writable_image_volumes(container, image, &rootfs);
     let paths = context.paths(hands);
+    let target = target_proc(hands, container)?;
     let input = ContainerInput {
+        target_proc: target.as_deref(),
         pod: &context.plan.pod,
         container,
         instance,
@@ -288,6 +290,23 @@ fn bind_sub_paths(
         places.insert(number, place);
     }
     Ok(places)
+}
+
+/// The container whose processes an ephemeral one sees, while it runs.
+fn target_proc(hands: &Hands, container: &Container) -> Result<Option<String>, Failure> {
+    let Some(target) = &container.target else {
+        return Ok(None);
+    };
+    let of_target = |id: &InstanceId| id.0.rsplit_once('-').map(|(name, _)| name) == Some(target);
+    let mut processes = hands.processes.iter().rev();
+    let found = processes.find(|(id, process)| of_target(id) && process.started);
+    let Some((_, process)) = found else {
+        return Err(Failure {
+            reason: FailureReason::CreateContainerConfigError,
+            message: format!("target container `{target}` does not run"),
+        });
+    };
+    Ok(Some(format!("/proc/{}", process.pid)))
 }
 
 /// Mounts the image's layers with a writable one of the instance's own on top.

@@ -2,7 +2,7 @@
 
 use crate::base::{Exit, InstanceId};
 use crate::image::Image;
-use crate::manifest::ProbeKind;
+use crate::manifest::{Container, ProbeKind};
 use crate::pod::{Failure, InstanceKind, Machine, OpId, Outcome, ProbeAnswer, Refusal, RequestId};
 use crate::stdio::{PumpReport, Stop};
 use crate::store::ExitRecord;
@@ -183,6 +183,17 @@ impl World {
             self.watch_orphan(&instance);
         }
         Outcome::Created { pid }
+    }
+
+    /// Containers that were added while the pod runs belong to it from now on.
+    pub fn know(&mut self, ephemeral: &[Container]) {
+        let known = &self.context.plan.pod;
+        let fresh = |one: &&Container| known.container(&one.name).is_none();
+        let fresh: Vec<Container> = ephemeral.iter().filter(fresh).cloned().collect();
+        if !fresh.is_empty() {
+            let context = Arc::make_mut(&mut self.context);
+            context.plan.pod.containers.extend(fresh);
+        }
     }
 
     /// Writes down what is. What fails is reported and tried again.

@@ -94,6 +94,7 @@ pub fn container(
         termination_message_path: absolute(termination_message_path?),
         termination_message_from_logs: termination_message_policy? == "FallbackToLogsOnError",
         stop_signal,
+        target: None,
         stdin: stdin == Some(true),
         stdin_once: stdin_once == Some(true),
         tty: tty == Some(true),
