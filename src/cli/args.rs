@@ -110,6 +110,8 @@ pub(super) enum Verb {
     Check(CheckArgs),
     /// Print the OCI bundles of a manifest; changes nothing, needs no root
     Render(RenderArgs),
+    /// Look into what a pod did
+    Debug(DebugArgs),
     /// Local images
     Image(ImageArgs),
     /// Check this machine and look for leftovers
@@ -381,6 +383,31 @@ pub(super) struct RenderArgs {
     /// Print the values of secrets
     #[arg(long)]
     pub show_secrets: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DebugArgs {
+    #[command(subcommand)]
+    pub verb: DebugVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DebugVerb {
+    /// Hear a pod's journal again: the machine must come to the state that was found
+    Replay(ReplayArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReplayArgs {
+    /// Pod, or a copy of its state directory
+    #[arg(value_name = "POD|DIR")]
+    pub pod: String,
+    /// Show the inputs too
+    #[arg(long)]
+    pub inputs: bool,
+    /// table or json
+    #[arg(short, long, default_value = "table")]
+    pub output: String,
 }
 
 #[derive(Debug, Args)]

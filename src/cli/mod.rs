@@ -5,6 +5,7 @@
 
 mod args;
 mod check;
+mod debug;
 mod delete;
 mod doctor;
 mod events;
@@ -31,6 +32,7 @@ mod spawn;
 mod stop;
 mod table;
 mod terminal;
+mod timeline;
 mod version;
 mod wait;
 
@@ -63,6 +65,7 @@ pub fn main() -> u8 {
         Verb::Events(args) => events::events(&settings, &args),
         Verb::Check(args) => check::check(&args),
         Verb::Render(args) => render::render(&settings, &args),
+        Verb::Debug(args) => debug::debug(&settings, &args),
         Verb::Image(args) => image::image(&settings, &args.verb),
         Verb::Doctor(args) => doctor::doctor(&settings, &args),
         Verb::Info(args) => info::info(&settings, &matches, &args),
