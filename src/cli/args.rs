@@ -1,5 +1,6 @@
 //! The grammar of the command line.
 
+use crate::pod::Script;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use tracing_subscriber::filter::LevelFilter;
@@ -110,6 +111,8 @@ pub(super) enum Verb {
     Check(CheckArgs),
     /// Print the OCI bundles of a manifest; changes nothing, needs no root
     Render(RenderArgs),
+    /// Show the life of a pod on a virtual clock; nothing is run
+    Simulate(SimulateArgs),
     /// Look into what a pod did
     Debug(DebugArgs),
     /// Local images
@@ -383,6 +386,22 @@ pub(super) struct RenderArgs {
     /// Print the values of secrets
     #[arg(long)]
     pub show_secrets: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_long_help = Script::LANGUAGE)]
+pub(super) struct SimulateArgs {
+    #[command(flatten)]
+    pub files: Files,
+    /// What happens to the pod, or - for standard input [default: everything goes well]
+    #[arg(long, value_name = "FILE")]
+    pub script: Option<PathBuf>,
+    /// Virtual time after which it ends
+    #[arg(long, default_value = "10m", value_name = "DURATION")]
+    pub until: String,
+    /// table or json
+    #[arg(short, long, default_value = "table")]
+    pub output: String,
 }
 
 #[derive(Debug, Args)]

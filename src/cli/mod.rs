@@ -27,6 +27,7 @@ mod render;
 mod report;
 mod run;
 mod settings;
+mod simulate;
 mod source;
 mod spawn;
 mod stop;
@@ -65,6 +66,7 @@ pub fn main() -> u8 {
         Verb::Events(args) => events::events(&settings, &args),
         Verb::Check(args) => check::check(&args),
         Verb::Render(args) => render::render(&settings, &args),
+        Verb::Simulate(args) => simulate::simulate(&args),
         Verb::Debug(args) => debug::debug(&settings, &args),
         Verb::Image(args) => image::image(&settings, &args.verb),
         Verb::Doctor(args) => doctor::doctor(&settings, &args),
