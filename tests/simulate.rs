@@ -175,3 +175,47 @@ fn a_script_that_cannot_be_understood_is_refused_by_its_line() {
     }
     scene.text("container image exits 1 after 5s once", &[]);
 }
+
+/// What follows the timeline and its last line.
+#[track_caller]
+fn reasons(scene: &Scene, script: &str, until: &str) -> String {
+    let text = scene.text(script, &["--why", "--until", until]);
+    let (_, reasons) = text.split_once("\n\n").expect("reasons");
+    reasons.to_owned()
+}
+
+#[test]
+fn the_reasons_of_a_crash_loop_are_its_events_its_rules_and_the_next_start() {
+    let mut hungry = container("hungry");
+    hungry["resources"] = json!({"limits": {"memory": "64Mi"}});
+    let scene = Scene::new(&json!({"containers": [container("web"), hungry, container("fine")]}));
+    let script = "web exits 1 after 5s\nhungry runs out of memory after 20s\n";
+    assert_golden("why-crash-loop", &reasons(&scene, script, "85s"));
+}
+
+#[test]
+fn the_reasons_of_a_pod_that_waits_name_what_it_waits_for() {
+    let mut init = container("setup");
+    init["image"] = "registry/absent:1".into();
+    let scene = Scene::new(&json!({
+        "activeDeadlineSeconds": 600, "initContainers": [init], "containers": [container("web")],
+    }));
+    assert_golden("why-image", &reasons(&scene, "image setup fails\n", "75s"));
+    let scene = Scene::new(&json!({"containers": [container("web")]}));
+    assert_golden("why-sandbox", &reasons(&scene, "sandbox fails\n", "15s"));
+}
+
+#[test]
+fn the_reasons_of_a_pod_that_ends_say_who_is_killed_when() {
+    let mut sidecar = container("proxy");
+    sidecar["restartPolicy"] = "Always".into();
+    let scene =
+        Scene::new(&json!({"initContainers": [sidecar], "containers": [container("deaf")]}));
+    let script = "deaf never stops\nstop at 10s grace 20\n";
+    assert_golden("why-stop", &reasons(&scene, script, "12s"));
+    let scene = Scene::new(&json!({
+        "restartPolicy": "OnFailure", "activeDeadlineSeconds": 5, "containers": [container("job"), container("done")],
+    }));
+    let script = "job runs\ndone exits 0 after 1s\n";
+    assert_golden("why-deadline", &reasons(&scene, script, "1m"));
+}

@@ -111,6 +111,8 @@ pub(super) enum Verb {
     Check(CheckArgs),
     /// Print the OCI bundles of a manifest; changes nothing, needs no root
     Render(RenderArgs),
+    /// Say why a pod is as it is, and what comes next
+    Why(WhyArgs),
     /// Show the life of a pod on a virtual clock; nothing is run
     Simulate(SimulateArgs),
     /// Look into what a pod did
@@ -389,6 +391,19 @@ pub(super) struct RenderArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct WhyArgs {
+    /// Pod, or pod/container
+    #[arg(value_name = "POD")]
+    pub pod: String,
+    /// Only what was recorded in this time, like 5m
+    #[arg(long, value_name = "DURATION")]
+    pub since: Option<String>,
+    /// text or json
+    #[arg(short, long, default_value = "text")]
+    pub output: String,
+}
+
+#[derive(Debug, Args)]
 #[command(after_long_help = Script::LANGUAGE)]
 pub(super) struct SimulateArgs {
     #[command(flatten)]
@@ -396,6 +411,9 @@ pub(super) struct SimulateArgs {
     /// What happens to the pod, or - for standard input [default: everything goes well]
     #[arg(long, value_name = "FILE")]
     pub script: Option<PathBuf>,
+    /// Say at the end why the pod is as it is, and what would come next
+    #[arg(long)]
+    pub why: bool,
     /// Virtual time after which it ends
     #[arg(long, default_value = "10m", value_name = "DURATION")]
     pub until: String,

@@ -36,6 +36,7 @@ mod terminal;
 mod timeline;
 mod version;
 mod wait;
+mod why;
 
 use args::{Cli, Verb};
 use clap::{CommandFactory, FromArgMatches};
@@ -66,6 +67,7 @@ pub fn main() -> u8 {
         Verb::Events(args) => events::events(&settings, &args),
         Verb::Check(args) => check::check(&args),
         Verb::Render(args) => render::render(&settings, &args),
+        Verb::Why(args) => why::why(&settings, &args),
         Verb::Simulate(args) => simulate::simulate(&args),
         Verb::Debug(args) => debug::debug(&settings, &args),
         Verb::Image(args) => image::image(&settings, &args.verb),

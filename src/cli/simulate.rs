@@ -3,9 +3,9 @@
 use crate::base::Mono;
 use crate::cli::args::SimulateArgs;
 use crate::cli::exit::{Code, DONE, Failed, Outcome, cannot};
-use crate::cli::{report, source, table, timeline};
+use crate::cli::{report, source, table, timeline, why};
 use crate::manifest::{Pod, qos};
-use crate::pod::{self, Script, Settings, Simulation, Stopped};
+use crate::pod::{self, Explanation, Known, Script, Settings, Simulation, Stopped};
 use serde_json::{Value, json};
 use std::io::Read;
 use std::path::Path;
@@ -41,6 +41,16 @@ pub(super) fn simulate(args: &SimulateArgs) -> Outcome {
         timeline::write(&mut out, simulation.moments(), Mono::default())?;
         drop(out);
         report::data(last_line(&simulation, stopped));
+        if args.why {
+            let now = simulation.now();
+            let text = why::text(
+                &pod.name,
+                &explanations(pod, &simulation),
+                now,
+                why::Chosen::PodAndTroubled,
+            );
+            report::data(format_args!("\n{}", text.trim_end()));
+        }
     }
     match stopped {
         Stopped::Settled | Stopped::AtRest | Stopped::TimeUp => DONE,
@@ -85,6 +95,17 @@ fn last_line(simulation: &Simulation<'_>, stopped: Stopped) -> String {
     }
 }
 
+fn explanations(pod: &Pod, simulation: &Simulation<'_>) -> Vec<Explanation> {
+    pod::explain(Known {
+        pod,
+        settings: &Settings::default(),
+        state: simulation.machine().state(),
+        now: simulation.now(),
+        events: simulation.events(),
+        restarts: &[],
+    })
+}
+
 fn document(pod: &Pod, simulation: &Simulation<'_>, stopped: Stopped) -> Value {
     let view = simulation.machine().view();
     let qos = qos::qos_class(pod).to_string();
@@ -98,6 +119,7 @@ fn document(pod: &Pod, simulation: &Simulation<'_>, stopped: Stopped) -> Value {
             Stopped::TimeUp => "TimeUp",
             Stopped::TooMuch => "TooMuch",
         },
+        "why": explanations(pod, simulation).iter().map(|e| why::document(e, simulation.now())).collect::<Vec<_>>(),
         "exitCode": view.settled.then(|| pod::exit_code(&view)),
         "status": pod::status_json(pod, &view, &[], &qos),
     })

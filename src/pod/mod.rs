@@ -15,6 +15,7 @@ mod state;
 mod status;
 mod timeline;
 mod view;
+mod why;
 mod words;
 
 pub use action::*;
@@ -27,3 +28,4 @@ pub use state::State;
 pub use status::{exit_code, ready_column, restarts, status_column, status_json};
 pub use timeline::{Moment, MomentKind, Timeline};
 pub use view::*;
+pub use why::{Cause, Explanation, Known, Next, explain};
