@@ -1,7 +1,7 @@
 //! The command line: one verb per file. A verb reads its arguments, asks the layers below, prints. Standard output is data,
 //! standard error is messages; exit codes are in the README and never reused.
 //!
-//! Three hidden verbs are this program's other lives: keeper, supervisor, image helper.
+//! The hidden verbs are this program's other lives: keeper, supervisor, helpers for images and probes.
 
 mod args;
 mod check;
@@ -10,6 +10,7 @@ mod delete;
 mod doctor;
 mod events;
 mod exec;
+mod exec_helper;
 mod exit;
 mod follow;
 mod foreground;
@@ -36,6 +37,7 @@ mod terminal;
 mod timeline;
 mod version;
 mod wait;
+mod wait_child;
 mod why;
 
 use args::{Cli, Verb};

@@ -22,7 +22,7 @@ pub enum Entry<S = State, I = Input> {
         /// The machine's state at that moment.
         state: S,
     },
-    /// The machine heard this, and changed or asked for something.
+    /// The machine heard this.
     Heard {
         /// When.
         at: Now,

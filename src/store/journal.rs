@@ -1,5 +1,4 @@
-//! The journal of a pod: every input that changed its machine or made it ask for something, as JSON lines, in two halves. The
-//! younger one is cut when it is full and becomes the older one; each begins with the machine's state, so that what is left can
+//! The journal of a pod: every input of its machine, as JSON lines, in two halves. The younger one is cut when it is full and becomes the older one; each begins with the machine's state, so that what is left can
 //! always be heard again. A journal that cannot be written never stops a pod: it then has a gap, and says so.
 
 use crate::base::Now;
@@ -53,7 +52,7 @@ impl Journal {
         line(&Entry::<&State, &Input>::Heard { at, input })
     }
 
-    /// Appends an input that mattered; `state` is the machine's after it.
+    /// Appends an input; `state` is the machine's after it.
     pub fn hear(&mut self, line: &[u8], now: Now, state: &State) {
         let written = if self.has_gap {
             self.begin(Begun::Gap, now, state)
@@ -217,10 +216,9 @@ mod tests {
         fn hear(&mut self, input: Input) {
             self.now += 10;
             let line = Journal::line(at(self.now), &input);
-            if !self.machine.step(at(self.now), input).is_empty() {
-                let state = self.machine.state();
-                self.journal.hear(&line, at(self.now), state);
-            }
+            self.machine.step(at(self.now), input);
+            let state = self.machine.state();
+            self.journal.hear(&line, at(self.now), state);
         }
 
         /// Each of these changes the state.

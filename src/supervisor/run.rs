@@ -322,6 +322,15 @@ impl Loop {
                     message,
                 });
             }
+            Completion::Probed {
+                instance,
+                kind,
+                answer,
+            } => self.step(Input::Probed {
+                instance,
+                kind,
+                answer,
+            }),
             Completion::Vanished { instance, exit } => {
                 if self.world.live.contains_key(&instance) {
                     self.world.finish(instance, exit);
@@ -335,9 +344,7 @@ impl Loop {
         let now = sys::now();
         let line = Journal::line(now, &input);
         let actions = self.machine.step(now, input);
-        if !actions.is_empty() {
-            self.journal.hear(&line, now, self.machine.state());
-        }
+        self.journal.hear(&line, now, self.machine.state());
         actions
     }
 
@@ -345,8 +352,11 @@ impl Loop {
     fn step(&mut self, input: Input) {
         tracing::debug!(?input, "step");
         let actions = self.hear(input);
-        // A full disk does not stop the pod; it is tried again.
-        let _ = self.world.write_down(&self.machine);
+        let view = self.machine.view();
+        if actions.first() == Some(&Action::Persist) || *self.shown.borrow() != view {
+            // A full disk does not stop the pod; it is tried again.
+            let _ = self.world.write_down(&self.machine);
+        }
         self.act(actions);
     }
 

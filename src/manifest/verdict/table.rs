@@ -29,7 +29,6 @@ const EXTENDED: Rule = Refused("no device plugin offers this resource; use hostP
 const DRIVER: Rule = Refused("mount it on the host and use hostPath");
 const ISSUER: Rule = Refused("needs an API server to issue it");
 const NO_SUB_PATH: Rule = Later("parts of volumes cannot be mounted yet");
-const NO_PROBES: Rule = Later("probes are not run yet");
 const NO_OWNER: Rule = Later("files of volumes belong to root or to fsGroup");
 
 /// A Pod.
@@ -218,12 +217,12 @@ const CONTAINER: &[(&str, Rule)] = &[
     (
         "lifecycle",
         Fields(&[
-            ("postStart", Later("hooks are not run yet")),
-            ("preStop", Later("hooks are not run yet")),
+            ("postStart", Supported),
+            ("preStop", Supported),
             ("stopSignal", Supported),
         ]),
     ),
-    ("livenessProbe", NO_PROBES),
+    ("livenessProbe", Supported),
     ("name", Supported),
     (
         "ports",
@@ -245,17 +244,14 @@ const CONTAINER: &[(&str, Rule)] = &[
             ("protocol", Supported),
         ]),
     ),
-    ("readinessProbe", NO_PROBES),
+    ("readinessProbe", Supported),
     (
         "resizePolicy",
         Ignored("resources of a running pod do not change"),
     ),
     ("resources", Fields(REQUIREMENTS)),
     ("restartPolicy", Supported),
-    (
-        "restartPolicyRules",
-        Later("exit codes do not decide about restarts yet"),
-    ),
+    ("restartPolicyRules", Supported),
     (
         "securityContext",
         Fields(&[
@@ -273,7 +269,7 @@ const CONTAINER: &[(&str, Rule)] = &[
             ("windowsOptions", Refused(WINDOWS)),
         ]),
     ),
-    ("startupProbe", NO_PROBES),
+    ("startupProbe", Supported),
     ("stdin", Supported),
     ("stdinOnce", Supported),
     ("terminationMessagePath", Supported),

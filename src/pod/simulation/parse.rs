@@ -1,8 +1,8 @@
 //! The language of scripts: one fact a line, `#` begins a comment.
 
-use super::script::{Happening, Life, OnStop, Script, ScriptError, Step, Times};
+use super::script::{Happening, Life, OnStop, Script, ScriptError, Sickness, Step, Times};
 use crate::base::{Exit, Signal, duration};
-use crate::manifest::Pod;
+use crate::manifest::{Pod, ProbeKind};
 use crate::pod::{FailureReason, Request};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +13,9 @@ const MAX_BYTES: usize = 1024 * 1024;
 const MAX_TIMES: u32 = 1_000_000;
 
 /// Words that begin a line and are no container's name.
-const KEYWORDS: [&str; 5] = ["image", "network", "sandbox", "pause", "stop"];
+const KEYWORDS: [&str; 8] = [
+    "image", "probe", "hook", "network", "sandbox", "pause", "signal", "stop",
+];
 
 impl Script {
     /// What a script may say, for help texts.
@@ -32,6 +34,10 @@ instance; `N times` repeats a line, and the last one without a number stays.
   CTR cannot be started [N times]
   image CTR fails [N times]
   image CTR takes TIME
+  probe CTR KIND fails [from TIME] [to TIME]
+                                          KIND: startup, readiness, liveness
+  hook CTR HOOK fails [N times]           HOOK: postStart, preStop
+  hook CTR HOOK takes TIME
   sandbox fails [N times]
   network fails [N times]
   pause dies at TIME
@@ -40,7 +46,7 @@ instance; `N times` repeats a line, and the last one without a number stays.
 
 A container with the name of a keyword is named as `container NAME`. When all goes well,
 init containers run for 1s, app containers for 10s if restartPolicy lets them end, else
-until they are stopped, and images, creations and starts take no time.";
+until they are stopped, probes succeed, and images, creations, starts and hooks take no time.";
 
     /// Reads a script for a pod: its containers must be the pod's.
     pub fn parse(text: &str, pod: &Pod) -> Result<Script, ScriptError> {
@@ -75,6 +81,23 @@ until they are stopped, and images, creations and starts take no time.";
             ["image", name, "fails", rest @ ..] => {
                 let step = Step::Image(known(name)?);
                 self.fail(step, FailureReason::ErrImagePull, rest)?;
+            }
+            ["probe", name, kind, "fails", rest @ ..] => {
+                let (from, to) = span(rest)?;
+                self.sick.push(Sickness {
+                    container: known(name)?,
+                    kind: probe_kind(kind)?,
+                    from,
+                    to,
+                });
+            }
+            ["hook", name, hook, "takes", time] => {
+                let step = hook_step(hook, known(name)?)?;
+                self.delays.insert(step, moment(time)?);
+            }
+            ["hook", name, hook, "fails", rest @ ..] => {
+                let step = hook_step(hook, known(name)?)?;
+                self.fail(step, FailureReason::Other, rest)?;
             }
             ["sandbox", "fails", rest @ ..] => {
                 self.fail(Step::Sandbox, FailureReason::StartError, rest)?;
@@ -182,6 +205,35 @@ until they are stopped, and images, creations and starts take no time.";
 
 fn push<K: Ord, T>(map: &mut BTreeMap<K, Vec<Times<T>>>, key: K, fact: Times<T>) {
     map.entry(key).or_default().push(fact);
+}
+
+fn probe_kind(text: &str) -> Result<ProbeKind, String> {
+    match text {
+        "startup" => Ok(ProbeKind::Startup),
+        "readiness" => Ok(ProbeKind::Readiness),
+        "liveness" => Ok(ProbeKind::Liveness),
+        other => Err(format!(
+            "`{other}` is no probe: write startup, readiness or liveness"
+        )),
+    }
+}
+
+fn hook_step(text: &str, container: String) -> Result<Step, String> {
+    match text {
+        "postStart" => Ok(Step::PostStart(container)),
+        "preStop" => Ok(Step::PreStop(container)),
+        other => Err(format!("`{other}` is no hook: write postStart or preStop")),
+    }
+}
+
+fn span(words: &[&str]) -> Result<(Duration, Option<Duration>), String> {
+    match words {
+        [] => Ok((Duration::ZERO, None)),
+        ["from", from] => Ok((moment(from)?, None)),
+        ["to", to] => Ok((Duration::ZERO, Some(moment(to)?))),
+        ["from", from, "to", to] => Ok((moment(from)?, Some(moment(to)?))),
+        other => Err(superfluous(other)),
+    }
 }
 
 fn stop(words: &[&str]) -> Result<(Option<u64>, bool), String> {

@@ -1,7 +1,7 @@
 //! What happens to a simulated pod. Where the script is silent everything goes well.
 
 use crate::base::{Exit, Signal};
-use crate::manifest::{Pod, RestartPolicy, Role};
+use crate::manifest::{Pod, ProbeKind, RestartPolicy, Role};
 use crate::pod::{FailureReason, Request};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,6 +22,8 @@ pub struct Script {
     pub(super) failures: BTreeMap<Step, Vec<Times<FailureReason>>>,
     /// How long a step takes; otherwise no time at all.
     pub(super) delays: BTreeMap<Step, Duration>,
+    /// When which probe of which container fails: from a moment on, and until another.
+    pub(super) sick: Vec<Sickness>,
     /// What happens at a moment, whatever the pod does.
     pub(super) moments: Vec<(Duration, Happening)>,
 }
@@ -67,8 +69,20 @@ pub(super) enum Step {
     Image(String),
     Create(String),
     Start(String),
+    PostStart(String),
+    PreStop(String),
     Sandbox,
     Network,
+}
+
+/// A time in which a probe fails.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Sickness {
+    pub container: String,
+    pub kind: ProbeKind,
+    pub from: Duration,
+    /// `None` means for ever.
+    pub to: Option<Duration>,
 }
 
 /// Something that comes from outside.
@@ -92,7 +106,7 @@ impl Life {
         let spec = pod.container(container);
         let runs = spec.and_then(|spec| match spec.role {
             Role::Init => Some(INIT_RUNS),
-            Role::Sidecar => None,
+            Role::Sidecar | Role::Ephemeral => None,
             Role::App => match pod.effective_restart_policy(spec) {
                 RestartPolicy::Always => None,
                 RestartPolicy::OnFailure | RestartPolicy::Never => Some(TASK_RUNS),
@@ -115,6 +129,17 @@ impl OnStop {
     /// How the signal ends it.
     pub fn exit(self, signal: Signal) -> Exit {
         self.code.map_or(Exit::Signal(signal), Exit::Code)
+    }
+}
+
+impl Script {
+    /// Whether a probe fails at this moment.
+    pub(super) fn is_sick(&self, container: &str, kind: ProbeKind, at: Duration) -> bool {
+        self.sick.iter().any(|sick| {
+            (sick.container.as_str(), sick.kind) == (container, kind)
+                && sick.from <= at
+                && sick.to.is_none_or(|to| at < to)
+        })
     }
 }
 

@@ -4,8 +4,8 @@ use super::script::{Happening, Life, OnStop, Script, Step, take};
 use crate::base::{Exit, InstanceId, Mono, Now, Signal, Wall};
 use crate::manifest::Pod;
 use crate::pod::{
-    Action, Event, Failure, FailureReason, Input, InstanceKind, Machine, Moment, MomentKind, OpId,
-    Outcome, Request, RequestId, Settings, Timeline,
+    Action, Event, Failure, FailureReason, HookKind, Input, InstanceKind, Machine, Moment,
+    MomentKind, OpId, Outcome, ProbeAnswer, Request, RequestId, Settings, Timeline,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -173,6 +173,8 @@ impl<'a> Simulation<'a> {
             Request::Signal { container, signal } => {
                 self.note(container.clone(), "signal", &signal.to_string());
             }
+            // No script can ask for it.
+            Request::Debug { .. } => {}
         }
         self.requests += 1;
         let id = RequestId(self.requests);
@@ -223,6 +225,30 @@ impl<'a> Simulation<'a> {
                 self.answer(op, Some(step), Outcome::Created { pid: 0 });
             }
             Action::Start { op, instance } => self.start(op, instance),
+            Action::RunHook {
+                op,
+                container,
+                hook,
+                limit,
+                ..
+            } => self.run_hook(op, container, hook, limit),
+            Action::RunProbe {
+                instance,
+                container,
+                kind,
+            } => {
+                let at = Duration::from_millis(self.now);
+                let answer = match self.script.is_sick(&container, kind, at) {
+                    true => ProbeAnswer::Failure(said(FailureReason::Other).into()),
+                    false => ProbeAnswer::Success,
+                };
+                let probed = Input::Probed {
+                    instance,
+                    kind,
+                    answer,
+                };
+                self.plan(Duration::ZERO, Next::Hear(probed));
+            }
             Action::SetUpNetwork { op, .. } => {
                 let pod_ips = vec![POD_IP.into()];
                 self.answer(op, Some(Step::Network), Outcome::NetworkReady { pod_ips });
@@ -256,6 +282,25 @@ impl<'a> Simulation<'a> {
         });
         self.plan(delay, Next::Hear(Input::Done { op, outcome }));
         is_well
+    }
+
+    /// A hook that takes longer than it may is cut off.
+    fn run_hook(&mut self, op: OpId, container: String, hook: HookKind, limit: Option<Duration>) {
+        let step = match hook {
+            HookKind::PostStart => Step::PostStart(container),
+            HookKind::PreStop => Step::PreStop(container),
+        };
+        let takes = self.script.delays.get(&step).copied().unwrap_or_default();
+        match limit.filter(|limit| *limit < takes) {
+            None => drop(self.answer(op, Some(step), Outcome::Ok)),
+            Some(limit) => {
+                let outcome = Outcome::Failed(Failure {
+                    reason: FailureReason::Other,
+                    message: "it took longer than it may".into(),
+                });
+                self.plan(limit, Next::Hear(Input::Done { op, outcome }));
+            }
+        }
     }
 
     fn start(&mut self, op: OpId, instance: InstanceId) {

@@ -2,9 +2,9 @@
 
 use super::pod::sort;
 use super::{Cause, Explanation, Next, Subject};
-use crate::manifest::Role;
+use crate::manifest::{ProbeKind, Role};
 use crate::pod::engine::{Instance, Presence, Verb};
-use crate::pod::state::{Facts, Teardown, Why};
+use crate::pod::state::{Facts, Hook, Stopping, Teardown, Why};
 use crate::pod::{ContainerState, ContainerView, Terminated, words};
 
 impl Subject<'_> {
@@ -16,6 +16,11 @@ impl Subject<'_> {
             because: self.recorded(Some(&view.name)),
             next: Vec::new(),
         };
+        if let Some(failure) = &facts.hook_failure {
+            chain
+                .because
+                .push(Cause::Fact(format!("its postStart hook failed: {failure}")));
+        }
         if let Some(ended) = facts.last_end() {
             chain.because.extend(self.end_facts(&view.name, ended));
         }
@@ -59,6 +64,10 @@ impl Subject<'_> {
     fn standing(&self, k: usize, instance: &Instance, chain: &mut Chain) {
         match (instance.presence, instance.flight.map(|(_, verb)| verb)) {
             (Presence::Running, _) => {
+                match &self.known.state.containers[k].stopping {
+                    Some(stopping) => self.stopping(k, stopping, chain),
+                    None => self.health(k, chain),
+                }
                 if let Some(ended) = self.known.state.containers[k].last_end() {
                     chain.rule(self.restart_rule(k, ended));
                 }
@@ -89,18 +98,72 @@ impl Subject<'_> {
             let text = "what is left of it is removed";
             return chain.next.push(self.at(instance.not_before, text));
         }
-        match self.known.state.containers[k].kill_at {
-            Some(at) if teardown.force => chain.next.push(self.at(at, "it is killed again")),
-            Some(at) => {
+        match &self.known.state.containers[k].stopping {
+            Some(stopping) => self.stopping(k, stopping, chain),
+            None => chain.then("it is asked to end"),
+        }
+    }
+
+    /// It runs and is on its way out.
+    fn stopping(&self, k: usize, stopping: &Stopping, chain: &mut Chain) {
+        let ordered = self.known.state.teardown.is_some();
+        match (stopping.kill_at, stopping.pre_stop) {
+            (Some(at), _) => {
                 let text = "it is killed, if it has not ended by itself";
                 chain.next.push(self.at(at, text));
             }
-            None if self.look.spec.containers[k].role == Role::Sidecar => {
+            (None, Hook::Running(_)) => {
+                chain
+                    .because
+                    .push(Cause::Fact("its preStop hook runs".into()));
+                let text = "it is asked to end, even if its preStop hook has not ended";
+                chain.next.push(self.at(stopping.until, text));
+            }
+            (None, _) if ordered && self.look.spec.containers[k].role == Role::Sidecar => {
                 chain.rule("a sidecar is stopped after the app containers and the sidecars declared after it".into());
                 let text = "it is asked to end, even if others still run";
-                chain.next.push(self.at(teardown.until, text));
+                chain.next.push(self.at(stopping.until, text));
             }
-            None => chain.then("it is asked to end"),
+            (None, Hook::Ahead | Hook::Over) => chain.then("it is asked to end"),
+        }
+    }
+
+    /// It runs and may stay: what its hook and its probes say.
+    fn health(&self, k: usize, chain: &mut Chain) {
+        let facts = &self.known.state.containers[k];
+        if let Hook::Running(_) = facts.post_start {
+            chain
+                .rule("a container runs, for all others, once its postStart hook has ended".into());
+            chain.then("its postStart hook ends");
+        }
+        let is_started = self.look.has_started_up(k);
+        for (n, probe) in self.look.spec.containers[k].probes.iter().enumerate() {
+            let probing = facts.health.probes.0.get(n);
+            let failures = probing.map_or(0, |probing| probing.failures);
+            let (is_silent, text) = match probe.kind {
+                ProbeKind::Startup => (is_started, "its startup probe has not succeeded"),
+                ProbeKind::Readiness => (
+                    !is_started || facts.health.ready,
+                    "its readiness probe does not say that it is ready",
+                ),
+                ProbeKind::Liveness => (failures == 0, "its liveness probe fails"),
+            };
+            if is_silent {
+                continue;
+            }
+            chain.because.push(Cause::Fact(text.into()));
+            if failures > 0 {
+                chain.rule(format!(
+                    "{} failures in a row decide, {} successes mend: so far {failures} failed",
+                    probe.failures, probe.successes,
+                ));
+            }
+            if let Some(next) = probing.and_then(|probing| probing.next) {
+                let kind = format!("{:?}", probe.kind).to_lowercase();
+                chain
+                    .next
+                    .push(self.at(next, format!("its {kind} probe runs")));
+            }
         }
     }
 
@@ -134,6 +197,13 @@ impl Subject<'_> {
                     chain.next.push(self.at(until, text));
                 }
                 Why::CrashLoop(_) => {}
+                Why::Together => {
+                    chain.rule(
+                        "all containers start again, after the back-off of the one that wanted it"
+                            .into(),
+                    );
+                    chain.next.push(self.at(until, "it is created again"));
+                }
                 Why::Failed(failure) => {
                     chain.because.push(Cause::Fact(failure.message.clone()));
                     chain.rule("what could not be configured or created is tried again; that is no restart".into());
@@ -142,7 +212,7 @@ impl Subject<'_> {
             }
         }
         self.image(k, facts, chain);
-        if k >= self.look.reached() {
+        if k >= self.look.reached() && self.look.spec.containers[k].role != Role::Ephemeral {
             let before = self.look.reached().saturating_sub(1);
             let first = &self.look.spec.containers[before].name;
             chain.rule(

@@ -79,7 +79,10 @@ pub struct Next {
 
 /// Explains the pod, and then each of its containers in the order of the model.
 pub fn explain(known: Known<'_>) -> Vec<Explanation> {
-    let spec = Spec::of(known.pod);
+    let mut spec = Spec::of(known.pod);
+    for container in &known.state.ephemeral {
+        spec.add(known.pod.restart_policy, container);
+    }
     let subject = Subject {
         known,
         look: Look {

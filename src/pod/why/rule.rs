@@ -14,9 +14,7 @@ impl Subject<'_> {
         if self.known.state.is_ending() {
             return "a pod that is on its way out restarts nothing".into();
         }
-        let rules = self.known.pod.container(&spec.name);
-        let rules = rules.map_or(&[][..], |container| &container.restart_rules);
-        if let Some(rule) = rules.iter().find(|rule| rule.matches(code)) {
+        if let Some(rule) = spec.rules.iter().find(|rule| rule.matches(code)) {
             return format!(
                 "restartPolicyRules: exit code {code} means {:?}",
                 rule.action
@@ -24,6 +22,7 @@ impl Subject<'_> {
         }
         let is_success = ended.is_success(self.look.is_app(k));
         match (spec.role, spec.restart_policy) {
+            (Role::Ephemeral, _) => "a container for debugging runs once".into(),
             (Role::Sidecar, _) => "a sidecar is always restarted".into(),
             (Role::Init, _) if is_success => {
                 "an init container that has succeeded is not run again".into()
@@ -67,6 +66,10 @@ impl Subject<'_> {
             End::Stop => "a stop was asked for: nothing starts any more".into(),
             End::Deadline => "activeDeadlineSeconds has passed: the pod has failed".into(),
             End::Completed => "nothing is left to run: what still runs is stopped".into(),
+            End::RestartAll { trigger } => {
+                let name = self.look.spec.containers.get(trigger).map_or("", |c| &c.name);
+                format!("`{name}` ended with an exit code that starts all containers again, in the same sandbox")
+            }
             End::SandboxLost => {
                 "the sandbox was lost: all containers end with it, and start again in a new one unless restartPolicy is Never".into()
             }

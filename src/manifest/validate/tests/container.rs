@@ -28,7 +28,6 @@ fn containers_are_checked() {
                 "{}.restartPolicyRules[0].exitCodes.operator: Unsupported value: \"Eq\": supported values: \"In\", \"NotIn\"",
                 "{}.restartPolicyRules[0].exitCodes.values: Too many: 256: must have at most 255 items",
                 "{}.restartPolicyRules[1].exitCodes: Required value",
-                "{}.restartPolicyRules: Forbidden: not supported: exit codes do not decide about restarts yet",
             ],
         ),
         (
