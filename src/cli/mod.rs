@@ -7,6 +7,7 @@ mod args;
 mod check;
 mod debug;
 mod delete;
+mod describe;
 mod doctor;
 mod events;
 mod exec;
@@ -69,6 +70,7 @@ pub fn main() -> u8 {
         Verb::Events(args) => events::events(&settings, &args),
         Verb::Check(args) => check::check(&args),
         Verb::Render(args) => render::render(&settings, &args),
+        Verb::Describe(args) => describe::describe(&settings, &args),
         Verb::Why(args) => why::why(&settings, &args),
         Verb::Simulate(args) => simulate::simulate(&args),
         Verb::Debug(args) => debug::debug(&settings, &args),
