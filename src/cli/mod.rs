@@ -1,7 +1,7 @@
 //! The command line: one verb per file. A verb reads its arguments, asks the layers below, prints. Standard output is data,
 //! standard error is messages; exit codes are in the README and never reused.
 //!
-//! Three hidden verbs are this program's other lives: keeper, supervisor, image helper.
+//! Four hidden verbs are this program's other lives: keeper, supervisor, image and network helper.
 
 mod args;
 mod check;
@@ -21,7 +21,10 @@ mod jsonpath;
 mod kill;
 mod leftovers;
 mod logs;
+mod network;
 mod pods;
+mod port_forward;
+mod ports;
 mod render;
 mod report;
 mod run;
@@ -63,6 +66,7 @@ pub fn main() -> u8 {
         Verb::Events(args) => events::events(&settings, &args),
         Verb::Check(args) => check::check(&args),
         Verb::Render(args) => render::render(&settings, &args),
+        Verb::PortForward(args) => port_forward::port_forward(&settings, &args),
         Verb::Image(args) => image::image(&settings, &args.verb),
         Verb::Doctor(args) => doctor::doctor(&settings, &args),
         Verb::Info(args) => info::info(&settings, &matches, &args),

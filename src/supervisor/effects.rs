@@ -3,13 +3,12 @@
 use crate::base::{InstanceId, Signal};
 use crate::image::{self, Image};
 use crate::pod::{Action, Failure, FailureReason, InstanceKind, OpId, Refusal, RequestId};
-use crate::supervisor::context::{Context, other, runtime_failure};
+use crate::supervisor::context::{Context, runtime_failure};
 use crate::supervisor::world::{Change, Completion, World};
-use crate::supervisor::{instance, sandbox};
+use crate::supervisor::{Process, helper, instance, network, sandbox};
 use crate::sys;
 use std::future::Future;
 use std::os::fd::AsFd;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,9 +28,8 @@ impl World {
                 Action::EnsureImage { op, container } => self.ensure_image(op, container),
                 Action::Create { op, instance, kind } => self.create(op, instance, kind),
                 Action::Start { op, instance } => self.start(op, instance),
-                Action::SetUpNetwork { op, .. } => self.set_up_network(op),
-                // `none` and `host` leave nothing to take down: the namespace goes with pause.
-                Action::TearDownNetwork { op, .. } => self.run(op, async { Ok(Change::Nothing) }),
+                Action::SetUpNetwork { op, pause } => self.set_up_network(op, &pause),
+                Action::TearDownNetwork { op, pause } => self.tear_down_network(op, &pause),
                 Action::Delete { op, instance } => self.delete(op, instance),
                 Action::Signal { instance, signal } => self.signal(&instance, signal),
                 Action::Kill { instance } => self.kill(&instance),
@@ -95,15 +93,24 @@ impl World {
         });
     }
 
-    fn set_up_network(&mut self, op: OpId) {
-        let (context, sandbox) = (Arc::clone(&self.context), self.hands.sandbox.clone());
+    fn set_up_network(&mut self, op: OpId, pause: &InstanceId) {
+        let (context, pause) = (Arc::clone(&self.context), self.process(pause));
         self.run(op, async move {
-            let sandbox = sandbox.ok_or_else(|| Failure {
-                reason: FailureReason::Other,
-                message: "there is no sandbox".into(),
-            })?;
-            sandbox::set_up_network(&context, &sandbox).map(Change::Network)
+            network::set_up(&context, pause).await.map(Change::Network)
         });
+    }
+
+    fn tear_down_network(&mut self, op: OpId, pause: &InstanceId) {
+        let (context, pause) = (Arc::clone(&self.context), self.process(pause));
+        self.run(op, async move {
+            network::tear_down(&context, pause).await?;
+            Ok(Change::Nothing)
+        });
+    }
+
+    /// The process of an instance, as far as it is known.
+    fn process(&self, instance: &InstanceId) -> Option<Process> {
+        self.hands.processes.get(instance).copied()
     }
 
     fn delete(&mut self, op: OpId, instance: InstanceId) {
@@ -154,28 +161,12 @@ async fn bring_image(context: &Context, container: &str) -> Result<Image, Failur
     if let Some(image) = image::ready(&context.plan.dirs.data, &container.image) {
         return Ok(image);
     }
-    let mut command = tokio::process::Command::new("/proc/self/exe");
     let policy = serde_json::to_string(&container.pull_policy).unwrap_or_default();
-    command.args([
+    let args = [
         IMAGE_VERB.as_ref(),
         context.plan.dirs.data.as_os_str(),
         container.image.as_ref(),
         policy.as_ref(),
-    ]);
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true);
-    let output = tokio::time::timeout(IMAGE_DEADLINE, command.output()).await;
-    let output =
-        output.map_err(|_| pull(format!("image `{}` did not come in time", container.image)))?;
-    let output = output.map_err(|e| other("cannot start the image helper", &e))?;
-    let answer: Result<Image, Failure> = serde_json::from_slice(&output.stdout).map_err(|_| {
-        pull(format!(
-            "the image helper ended with {} and no answer",
-            output.status
-        ))
-    })?;
-    answer
+    ];
+    helper::ask(&args, IMAGE_DEADLINE, "image", pull).await
 }

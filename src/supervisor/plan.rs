@@ -3,6 +3,7 @@
 
 use crate::bundle::HostFacts;
 use crate::manifest::{ConfigObject, Pod};
+use crate::network::Network;
 use crate::runtime::{Deadlines, Runtime};
 use crate::store::Dirs;
 use serde::{Deserialize, Serialize};
@@ -28,13 +29,4 @@ pub struct Plan {
     pub backoff_ms: (u64, u64),
     /// Why the pod may not run here: `status.reason` and `status.message`.
     pub rejected: Option<(String, String)>,
-}
-
-/// The network of a sandbox.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Network {
-    /// A namespace of its own with loopback only.
-    None,
-    /// The host's.
-    Host,
 }
