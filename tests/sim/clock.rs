@@ -179,7 +179,11 @@ impl Clock {
 
     fn perform(&mut self, action: Action) -> Option<Input> {
         let (op, outcome) = match action {
-            Action::Persist | Action::Reply { .. } | Action::Announce(_) => return None,
+            Action::Persist | Action::Reply { .. } => return None,
+            Action::Announce(event) => {
+                self.note(format!("event {}: {}", event.reason, event.message));
+                return None;
+            }
             Action::Signal { instance, signal } => {
                 self.note(format!("term {instance}"));
                 if let Some((at, exit, Some(delay))) = self.running.get_mut(&instance) {
