@@ -114,6 +114,14 @@ pub(super) enum Verb {
     Image(ImageArgs),
     /// Check this machine and look for leftovers
     Doctor(DoctorArgs),
+    /// After a boot: run the pods again that ran detached, clear away the rest
+    Up,
+    /// Stop all pods, before the machine goes down
+    Shutdown(ShutdownArgs),
+    /// Let running pods go on under this version of podshim
+    UpgradeSupervisors(UpgradeArgs),
+    /// Print text for other programs
+    Generate(GenerateArgs),
     /// Show the configuration and this machine
     Info(OutputArgs),
     /// Show the version
@@ -161,8 +169,8 @@ pub(super) struct RunArgs {
     /// Delete a pod of the same name first
     #[arg(long)]
     pub replace: bool,
-    /// Delete the pod when it ends; in the foreground only
-    #[arg(long, conflicts_with = "detach")]
+    /// Delete the pod with its status and logs when it ends
+    #[arg(long)]
     pub rm: bool,
     /// Container whose exit code is the command's
     #[arg(long, value_name = "CONTAINER", conflicts_with = "detach")]
@@ -424,4 +432,33 @@ pub(super) struct OutputArgs {
     /// table or json
     #[arg(short, long, default_value = "table")]
     pub output: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ShutdownArgs {
+    /// All pods of all namespaces
+    #[arg(long, required = true)]
+    pub all: bool,
+    /// Seconds between the stop signal and SIGKILL [default: each pod's own]
+    #[arg(long, visible_alias = "time", value_name = "SECONDS")]
+    pub grace_period: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct UpgradeArgs {
+    /// Pods [default: all that run]
+    #[arg(value_name = "POD")]
+    pub pods: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct GenerateArgs {
+    #[command(subcommand)]
+    pub verb: GenerateVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum GenerateVerb {
+    /// A systemd unit that runs `up` after a boot and `shutdown` before the next
+    Unit,
 }

@@ -1,14 +1,19 @@
 //! This program's other lives: keeper, supervisor, image helper. They are told everything by their arguments.
 
 use crate::api;
-use crate::cli::report;
+use crate::cli::{delete, report};
 use crate::image;
 use crate::pod::Failure;
-use crate::store::PodDir;
-use crate::supervisor::{IMAGE_VERB, KEEPER_VERB, SUPERVISOR_VERB, keep, supervise};
+use crate::store::{PodDir, read_json};
+use crate::supervisor::{
+    End, HOPELESS, IMAGE_VERB, KEEPER_VERB, LINK, PLAN, Plan, PodRecord, REPLACED, SUPERVISOR_VERB,
+    keep, supervise,
+};
+use crate::sys::Lock;
 use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 /// Runs the life that the first argument names, if it names one; its exit code.
 pub(super) fn main(argv: &[OsString]) -> Option<u8> {
@@ -17,17 +22,20 @@ pub(super) fn main(argv: &[OsString]) -> Option<u8> {
     };
     let result = match (verb.to_str()?, rest) {
         (KEEPER_VERB, [state, data]) => keeper(state, data),
-        (SUPERVISOR_VERB, [state, data]) => supervisor(state, data),
+        (SUPERVISOR_VERB, [state, data, link]) => return Some(supervisor(state, data, link)),
+        (REMOVE_VERB, [state, data]) => remove(state, data),
         (IMAGE_VERB, [data, reference, policy]) => image_helper(data, reference, policy),
         _ => return None,
     };
     Some(match result {
         Ok(()) => 0,
-        Err(error) => {
-            report::say(format_args!("error: {}", report::chain(error.as_ref())));
-            1
-        }
+        Err(error) => say(error.as_ref()),
     })
+}
+
+fn say(error: &dyn std::error::Error) -> u8 {
+    report::say(format_args!("error: {}", report::chain(error)));
+    1
 }
 
 type Result = std::result::Result<(), Box<dyn std::error::Error>>;
@@ -45,13 +53,57 @@ fn keeper(state: &OsString, data: &OsString) -> Result {
     )?)
 }
 
-fn supervisor(state: &OsString, data: &OsString) -> Result {
+/// Its exit code tells the keeper what to do next.
+fn supervisor(state: &OsString, data: &OsString, link: &OsString) -> u8 {
     report::start_logging(tracing_subscriber::filter::LevelFilter::INFO);
-    Ok(supervise(
-        PodDir::new(Path::new(state), Path::new(data)),
-        stdin()?,
-        api::serve,
-    )?)
+    if link != LINK {
+        report::say(format_args!(
+            "error: cannot follow a keeper that speaks version {} of our protocol",
+            link.display()
+        ));
+        return HOPELESS;
+    }
+    let keeper = match stdin() {
+        Ok(keeper) => keeper,
+        Err(error) => return say(&error),
+    };
+    let dir = PodDir::new(Path::new(state), Path::new(data));
+    match supervise(dir, keeper, api::serve) {
+        Ok(End::Settled) => 0,
+        Ok(End::Finished) => {
+            // It waits for the keeper and us to be gone. What it cannot remove, `doctor` finds.
+            let mut remover = Command::new("/proc/self/exe");
+            remover.arg(REMOVE_VERB).args([state, data]);
+            remover.stdin(Stdio::null()).stdout(Stdio::null());
+            remover.spawn().map_or_else(|error| say(&error), |_| 0)
+        }
+        Ok(End::Replaced) => REPLACED,
+        Err(error) => {
+            say(&error);
+            match error.is_hopeless() {
+                true => HOPELESS,
+                false => 1,
+            }
+        }
+    }
+}
+
+/// First argument of the program that makes it delete a pod that is over.
+const REMOVE_VERB: &str = "__remove";
+
+fn remove(state: &OsString, data: &OsString) -> Result {
+    let dir = PodDir::new(Path::new(state), Path::new(data));
+    let _lock = Lock::take(&dir.file("lock"))?;
+    let plan: Option<Plan> = read_json(&dir.file(PLAN))?;
+    let Some(plan) = plan else {
+        return Ok(());
+    };
+    let pod = PodRecord {
+        dir,
+        plan,
+        snapshot: None,
+    };
+    delete::remove(&pod).map_err(|failed| failed.error)
 }
 
 /// Prints the image, or why there is none, as JSON.

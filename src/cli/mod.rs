@@ -12,6 +12,7 @@ mod exec;
 mod exit;
 mod follow;
 mod foreground;
+mod generate;
 mod get;
 mod hidden;
 mod host;
@@ -26,13 +27,17 @@ mod render;
 mod report;
 mod run;
 mod settings;
+mod shutdown;
 mod source;
 mod spawn;
 mod stop;
 mod table;
 mod terminal;
+mod up;
+mod upgrade_supervisors;
 mod version;
 mod wait;
+mod wreck;
 
 use args::{Cli, Verb};
 use clap::{CommandFactory, FromArgMatches};
@@ -65,6 +70,12 @@ pub fn main() -> u8 {
         Verb::Render(args) => render::render(&settings, &args),
         Verb::Image(args) => image::image(&settings, &args.verb),
         Verb::Doctor(args) => doctor::doctor(&settings, &args),
+        Verb::Up => up::up(&settings),
+        Verb::Shutdown(args) => shutdown::shutdown(&settings, &args),
+        Verb::UpgradeSupervisors(args) => {
+            upgrade_supervisors::upgrade_supervisors(&settings, &args)
+        }
+        Verb::Generate(args) => generate::generate(&settings, &args),
         Verb::Info(args) => info::info(&settings, &matches, &args),
         Verb::Version(args) => version::version(&args),
     };

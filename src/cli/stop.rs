@@ -2,13 +2,13 @@
 
 use crate::api::{Client, ClientError};
 use crate::cli::args::StopArgs;
-use crate::cli::exit::{Code, Failed, Outcome};
-use crate::cli::follow;
-use crate::cli::pods;
-use crate::cli::report;
+use crate::cli::exit::{Code, Failed, Outcome, cannot};
 use crate::cli::settings::Settings;
+use crate::cli::{follow, pods, report, spawn};
 use crate::pod::Request;
 use crate::supervisor::PodRecord;
+use std::io;
+use std::time::Duration;
 
 /// Supervisors that may die under one request: the keeper waits before the fifth for a second, before the eighth for five.
 const MAX_DEATHS: u32 = 8;
@@ -19,8 +19,9 @@ pub(super) fn stop(settings: &Settings, args: &StopArgs) -> Outcome {
         force: false,
     };
     each(settings, &args.pods, |pod| {
+        spawn::forget_after_boot(&pod.dir).map_err(cannot("forget the pod's wish to run"))?;
         ask(pod, &request)?;
-        follow::until_settled(pod)?;
+        follow::until_settled(pod, None)?;
         report::data(format_args!("{} stopped", pods::shown(pod)));
         Ok(())
     })
@@ -30,13 +31,23 @@ pub(super) fn stop(settings: &Settings, args: &StopArgs) -> Outcome {
 pub(super) fn each(
     settings: &Settings,
     names: &[String],
+    act: impl FnMut(&PodRecord) -> Result<(), Failed>,
+) -> Outcome {
+    let found = names.iter().map(|name| pods::find(settings, name));
+    each_pod(names.len(), found, act)
+}
+
+/// The same with `count` pods at hand.
+pub(super) fn each_pod(
+    count: usize,
+    pods: impl Iterator<Item = Result<PodRecord, Failed>>,
     mut act: impl FnMut(&PodRecord) -> Result<(), Failed>,
 ) -> Outcome {
     let (mut done, mut failed) = (0, None);
-    for name in names {
-        match pods::find(settings, name).and_then(|pod| act(&pod)) {
+    for pod in pods {
+        match pod.and_then(|pod| act(&pod)) {
             Ok(()) => done += 1,
-            Err(error) if names.len() == 1 => return Err(error),
+            Err(error) if count == 1 => return Err(error),
             Err(error) => {
                 report::print(&error, false);
                 failed = Some(error.code);
@@ -52,6 +63,15 @@ pub(super) fn each(
 
 /// Asks the machine of a pod for something; a pod that has ended needs no stop.
 pub(super) fn ask(pod: &PodRecord, request: &Request) -> Result<(), Failed> {
+    ask_within(pod, request, None)
+}
+
+/// The same; each supervisor that is asked may take so long to answer.
+pub(super) fn ask_within(
+    pod: &PodRecord,
+    request: &Request,
+    patience: Option<Duration>,
+) -> Result<(), Failed> {
     let is_stop = matches!(request, Request::Stop { .. });
     if follow::has_ended(pod) {
         if is_stop {
@@ -65,11 +85,18 @@ pub(super) fn ask(pod: &PodRecord, request: &Request) -> Result<(), Failed> {
     let mut deaths = 0;
     loop {
         follow::ensure_supervised(pod)?;
-        let asked =
-            Client::connect(&pod.dir).and_then(|mut client| client.request(request.clone()));
+        let asked = Client::connect(&pod.dir).and_then(|mut client| {
+            client.set_timeout(patience)?;
+            client.request(request.clone())
+        });
         match asked {
             // It ended while we were asking.
             Err(_) if is_stop && follow::has_ended(&follow::reread(pod)?) => return Ok(()),
+            Err(ClientError::Io { source, .. }) if is_timeout(&source) => {
+                let name = &pod.plan.pod.name;
+                let message = format!("the supervisor of pod `{name}` does not answer");
+                return Err(Failed::new(Code::Timeout, message));
+            }
             // Its supervisor died: the next one may be asked to stop once more, but a signal may have been sent.
             Err(ClientError::Io { .. }) if is_stop && deaths < MAX_DEATHS => {
                 deaths += 1;
@@ -78,4 +105,12 @@ pub(super) fn ask(pod: &PodRecord, request: &Request) -> Result<(), Failed> {
             other => return other.map_err(follow::refused),
         }
     }
+}
+
+/// What a socket says when its time is up.
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+    )
 }

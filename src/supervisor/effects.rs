@@ -4,7 +4,7 @@ use crate::base::{InstanceId, Signal};
 use crate::image::{self, Image};
 use crate::pod::{Action, Failure, FailureReason, InstanceKind, OpId, Refusal, RequestId};
 use crate::supervisor::context::{Context, other, runtime_failure};
-use crate::supervisor::world::{Change, Completion, World};
+use crate::supervisor::world::{Change, Completion, Haste, World};
 use crate::supervisor::{instance, sandbox};
 use crate::sys;
 use std::future::Future;
@@ -47,8 +47,29 @@ impl World {
         op: OpId,
         work: impl Future<Output = Result<Change, Failure>> + Send + 'static,
     ) {
+        self.operations += 1;
         self.tasks
             .spawn(async move { Completion::Done(op, work.await) });
+    }
+
+    /// `work`, until the end of the pod is so urgent: what is given up is told to have failed for this reason.
+    fn unless<T>(
+        &self,
+        urgent: Haste,
+        reason: FailureReason,
+        work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+    ) -> impl Future<Output = Result<T, Failure>> + Send + 'static {
+        let mut haste = self.haste.subscribe();
+        async move {
+            tokio::select! {
+                biased;
+                done = work => done,
+                Ok(_) = haste.wait_for(|now| *now >= urgent) => Err(Failure {
+                    reason,
+                    message: "given up: the pod is to end".into(),
+                }),
+            }
+        }
     }
 
     fn prepare(&mut self, op: OpId) {
@@ -60,10 +81,12 @@ impl World {
 
     fn ensure_image(&mut self, op: OpId, container: String) {
         let context = Arc::clone(&self.context);
-        self.run(op, async move {
+        let work = async move {
             let image = bring_image(&context, &container).await?;
             Ok(Change::Image(container, image))
-        });
+        };
+        let reason = FailureReason::ErrImagePull;
+        self.run(op, self.unless(Haste::Leave, reason, work));
     }
 
     fn create(&mut self, op: OpId, instance: InstanceId, kind: InstanceKind) {
@@ -73,18 +96,19 @@ impl World {
             self.exits_read,
         );
         self.creates_in_flight += 1;
-        self.tasks.spawn(async move {
+        self.operations += 1;
+        let work = async move {
             let created = instance::create(&context, &hands, &instance, &kind, exits_before).await;
-            Completion::Created(
-                op,
-                created.map(|created| Change::Created(instance, kind, created)),
-            )
-        });
+            created.map(|created| Change::Created(instance, kind, created))
+        };
+        let work = self.unless(Haste::Kill, FailureReason::RuntimeHung, work);
+        self.tasks
+            .spawn(async move { Completion::Created(op, work.await) });
     }
 
     fn start(&mut self, op: OpId, instance: InstanceId) {
         let context = Arc::clone(&self.context);
-        self.run(op, async move {
+        let work = async move {
             let log = context.runtime_log(&instance);
             context
                 .driver
@@ -92,7 +116,9 @@ impl World {
                 .await
                 .map_err(|e| runtime_failure(&e))?;
             Ok(Change::Started(instance))
-        });
+        };
+        let reason = FailureReason::RuntimeHung;
+        self.run(op, self.unless(Haste::Kill, reason, work));
     }
 
     fn set_up_network(&mut self, op: OpId) {

@@ -18,6 +18,8 @@ mod hands;
 mod instance;
 mod keeper;
 mod link;
+mod mounts;
+mod pipes;
 mod plan;
 mod record;
 mod recover;
@@ -31,8 +33,11 @@ mod world;
 pub use context::SECCOMP_PROFILES;
 pub use effects::IMAGE_VERB;
 pub use handle::Handle;
-pub use hands::{Hands, Process};
-pub use keeper::{KEEPER_VERB, KeeperError, SUPERVISOR_VERB, keep};
+pub use hands::{FileId, Hands, Process};
+pub use keeper::{HOPELESS, KEEPER_VERB, KeeperError, REPLACED, SUPERVISOR_VERB, keep};
+pub use link::LINK;
 pub use plan::{Network, Plan};
-pub use run::{SupervisorError, supervise};
-pub use snapshot::{FORMAT, PodRecord, SNAPSHOT, Snapshot, list_pods, read_pod};
+pub use run::{End, SupervisorError, supervise};
+pub use snapshot::{
+    FORMAT, PLAN, PodRecord, SNAPSHOT, SNAPSHOT_BEFORE, Snapshot, list_pods, read_plan, read_pod,
+};

@@ -2,9 +2,12 @@
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
+use rustix::fs::CWD;
+use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use std::fs::File;
-use std::os::fd::AsRawFd;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// The loopback device of a network namespace could not be brought up.
@@ -39,6 +42,35 @@ pub fn enter_private_mounts() -> nix::Result<()> {
         MsFlags::MS_REC | MsFlags::MS_SLAVE,
         None::<&str>,
     )
+}
+
+/// A copy of what is mounted at a path of another process's mount namespace, not attached anywhere. A thread of its own goes
+/// there. Whoever owns that namespace may have put anything at the path: look at what came.
+pub fn clone_mount(pid: u32, path: &Path) -> io::Result<OwnedFd> {
+    let namespace = File::open(format!("/proc/{pid}/ns/mnt"))?;
+    let path = path.to_owned();
+    let thread = std::thread::Builder::new().stack_size(64 * 1024);
+    let worker = thread.spawn(move || {
+        // Its own root directory, or entering would change that of all threads.
+        unshare(CloneFlags::CLONE_FS)?;
+        setns(namespace, CloneFlags::CLONE_NEWNS)?;
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE
+            | OpenTreeFlags::OPEN_TREE_CLOEXEC
+            | OpenTreeFlags::AT_SYMLINK_NOFOLLOW;
+        Ok(open_tree(CWD, &path, flags)?)
+    })?;
+    worker.join().unwrap_or(Err(io::ErrorKind::Other.into()))
+}
+
+/// Mounts what [`clone_mount`] gave.
+pub fn attach_mount(tree: &OwnedFd, path: &Path) -> io::Result<()> {
+    Ok(move_mount(
+        tree,
+        "",
+        CWD,
+        path,
+        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+    )?)
 }
 
 nix::ioctl_readwrite_bad!(
