@@ -1,13 +1,13 @@
 //! This program's other lives: keeper, supervisor, image helper. They are told everything by their arguments.
 
 use crate::api;
-use crate::cli::{delete, report};
+use crate::cli::{delete, exec_helper, report};
 use crate::image;
 use crate::pod::Failure;
 use crate::store::{PodDir, read_json};
 use crate::supervisor::{
-    End, HOPELESS, IMAGE_VERB, KEEPER_VERB, LINK, PLAN, Plan, PodRecord, REPLACED, SUPERVISOR_VERB,
-    keep, supervise,
+    EXEC_VERB, End, ExecAnswer, HOPELESS, IMAGE_VERB, KEEPER_VERB, LINK, PLAN, Plan, PodRecord,
+    REPLACED, SUPERVISOR_VERB, keep, supervise,
 };
 use crate::sys::Lock;
 use std::ffi::OsString;
@@ -25,6 +25,7 @@ pub(super) fn main(argv: &[OsString]) -> Option<u8> {
         (SUPERVISOR_VERB, [state, data, link]) => return Some(supervisor(state, data, link)),
         (REMOVE_VERB, [state, data]) => remove(state, data),
         (IMAGE_VERB, [data, reference, policy]) => image_helper(data, reference, policy),
+        (EXEC_VERB, [limit, pid_file, argv @ ..]) => exec_helper(limit, pid_file, argv),
         _ => return None,
     };
     Some(match result {
@@ -104,6 +105,14 @@ fn remove(state: &OsString, data: &OsString) -> Result {
         snapshot: None,
     };
     delete::remove(&pod).map_err(|failed| failed.error)
+}
+
+/// Prints how the command ended, as JSON.
+fn exec_helper(limit: &OsString, pid_file: &OsString, argv: &[OsString]) -> Result {
+    let answer = exec_helper::run(limit, pid_file, argv)
+        .unwrap_or_else(|failed| ExecAnswer::NotRun(report::chain(failed.error.as_ref())));
+    println!("{}", serde_json::to_string(&answer)?);
+    Ok(())
 }
 
 /// Prints the image, or why there is none, as JSON.

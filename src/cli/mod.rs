@@ -9,6 +9,7 @@ mod delete;
 mod doctor;
 mod events;
 mod exec;
+mod exec_helper;
 mod exit;
 mod follow;
 mod foreground;
@@ -37,6 +38,7 @@ mod up;
 mod upgrade_supervisors;
 mod version;
 mod wait;
+mod wait_child;
 mod wreck;
 
 use args::{Cli, Verb};

@@ -2,16 +2,20 @@
 
 use crate::base::{InstanceId, Signal};
 use crate::image::{self, Image};
-use crate::pod::{Action, Failure, FailureReason, InstanceKind, OpId, Refusal, RequestId};
+use crate::manifest::ProbeKind;
+use crate::pod::{
+    Action, Failure, FailureReason, HookKind, InstanceKind, OpId, Refusal, RequestId,
+};
 use crate::supervisor::context::{Context, other, runtime_failure};
 use crate::supervisor::world::{Change, Completion, Haste, World};
-use crate::supervisor::{instance, sandbox};
+use crate::supervisor::{handlers, instance, sandbox};
 use crate::sys;
 use std::future::Future;
 use std::os::fd::AsFd;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::AbortHandle;
 
 /// First argument of the program that makes it bring one image and print it.
 pub const IMAGE_VERB: &str = "__image";
@@ -32,6 +36,18 @@ impl World {
                 Action::SetUpNetwork { op, .. } => self.set_up_network(op),
                 // `none` and `host` leave nothing to take down: the namespace goes with pause.
                 Action::TearDownNetwork { op, .. } => self.run(op, async { Ok(Change::Nothing) }),
+                Action::RunHook {
+                    op,
+                    instance,
+                    container,
+                    hook,
+                    limit,
+                } => self.run_hook(op, instance, &container, hook, limit),
+                Action::RunProbe {
+                    instance,
+                    container,
+                    kind,
+                } => self.run_probe(instance, &container, kind),
                 Action::Delete { op, instance } => self.delete(op, instance),
                 Action::Signal { instance, signal } => self.signal(&instance, signal),
                 Action::Kill { instance } => self.kill(&instance),
@@ -47,7 +63,7 @@ impl World {
         op: OpId,
         work: impl Future<Output = Result<Change, Failure>> + Send + 'static,
     ) {
-        self.operations += 1;
+        self.operations.insert(op);
         self.tasks
             .spawn(async move { Completion::Done(op, work.await) });
     }
@@ -96,7 +112,7 @@ impl World {
             self.exits_read,
         );
         self.creates_in_flight += 1;
-        self.operations += 1;
+        self.operations.insert(op);
         let work = async move {
             let created = instance::create(&context, &hands, &instance, &kind, exits_before).await;
             created.map(|created| Change::Created(instance, kind, created))
@@ -119,6 +135,56 @@ impl World {
         };
         let reason = FailureReason::RuntimeHung;
         self.run(op, self.unless(Haste::Kill, reason, work));
+    }
+
+    fn run_hook(
+        &mut self,
+        op: OpId,
+        instance: InstanceId,
+        container: &str,
+        hook: HookKind,
+        limit: Option<Duration>,
+    ) {
+        let context = Arc::clone(&self.context);
+        let container = self.context.plan.pod.container(container).cloned();
+        let of = instance.clone();
+        let task = self.tasks.spawn(async move {
+            let ran = match &container {
+                Some(container) => {
+                    handlers::hook(&context, &instance, container, hook, limit).await
+                }
+                None => Ok(()),
+            };
+            Completion::Done(op, ran.map(|()| Change::Nothing))
+        });
+        self.end_with(&of, task);
+    }
+
+    fn run_probe(&mut self, instance: InstanceId, container: &str, kind: ProbeKind) {
+        let context = Arc::clone(&self.context);
+        let Some(container) = self.context.plan.pod.container(container).cloned() else {
+            return;
+        };
+        let of = instance.clone();
+        let task = self.tasks.spawn(async move {
+            let answer = handlers::probe(&context, &instance, &container, kind).await;
+            Completion::Probed {
+                instance,
+                kind,
+                answer,
+            }
+        });
+        self.end_with(&of, task);
+    }
+
+    /// Whatever is done in an instance ends with it.
+    fn end_with(&mut self, instance: &InstanceId, task: AbortHandle) {
+        if let Some(live) = self.live.get_mut(instance) {
+            live.handlers.retain(|other| !other.is_finished());
+            live.handlers.push(task);
+        } else {
+            task.abort();
+        }
     }
 
     fn set_up_network(&mut self, op: OpId) {

@@ -53,7 +53,10 @@ impl World {
 
     /// Starts to tell the end of an instance. Its process is no longer live from now on, so this happens once.
     pub fn finish(&mut self, instance: InstanceId, exit: Exit) {
-        let pump = self.live.remove(&instance).and_then(|live| live.pump);
+        let pump = self
+            .live
+            .remove(&instance)
+            .and_then(|mut live| live.pump.take());
         let context = Arc::clone(&self.context);
         let attempt = self
             .hands

@@ -98,7 +98,7 @@ impl World {
                 notes.push(note(Some(container.name.clone()), OUTPUT_LOST.to_owned()));
             }
             let pump = output.map(start_pump);
-            self.live.insert(instance.clone(), Live { pidfd, pump });
+            self.live.insert(instance.clone(), Live::new(pidfd, pump));
             if sys::parent(process.pid) != self.keeper {
                 self.watch_orphan(&instance);
             }

@@ -263,7 +263,7 @@ impl Loop {
         while !self.machine.view().settled || !self.world.tasks.is_empty() {
             if self
                 .leave_by
-                .is_some_and(|at| self.world.operations == 0 || sys::now().mono >= at)
+                .is_some_and(|at| self.world.operations.is_empty() || sys::now().mono >= at)
             {
                 return Ok(End::Replaced);
             }
@@ -389,12 +389,12 @@ impl Loop {
     fn complete(&mut self, completion: Completion) {
         match completion {
             Completion::Done(op, result) => {
-                self.world.operations -= 1;
+                self.world.operations.remove(&op);
                 let outcome = self.world.absorb(result);
                 self.step(Input::Done { op, outcome });
             }
             Completion::Created(op, result) => {
-                self.world.operations -= 1;
+                self.world.operations.remove(&op);
                 let outcome = self.world.absorb(result);
                 self.step(Input::Done { op, outcome });
                 self.world.creates_in_flight -= 1;
@@ -413,6 +413,15 @@ impl Loop {
                     message,
                 });
             }
+            Completion::Probed {
+                instance,
+                kind,
+                answer,
+            } => self.step(Input::Probed {
+                instance,
+                kind,
+                answer,
+            }),
             Completion::Vanished { instance, exit } => {
                 if self.world.live.contains_key(&instance) {
                     self.world.finish(instance, exit);
@@ -425,8 +434,11 @@ impl Loop {
     fn step(&mut self, input: Input) {
         tracing::debug!(?input, "step");
         let actions = self.machine.step(sys::now(), input);
-        // A full disk does not stop the pod; it is tried again.
-        let _ = self.world.write_down(&self.machine);
+        let view = self.machine.view();
+        if actions.first() == Some(&Action::Persist) || *self.shown.borrow() != view {
+            // A full disk does not stop the pod; it is tried again.
+            let _ = self.world.write_down(&self.machine);
+        }
         self.act(actions);
     }
 

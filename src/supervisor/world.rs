@@ -2,7 +2,8 @@
 
 use crate::base::{Exit, InstanceId};
 use crate::image::Image;
-use crate::pod::{Failure, InstanceKind, Machine, OpId, Outcome, Refusal, RequestId};
+use crate::manifest::ProbeKind;
+use crate::pod::{Failure, InstanceKind, Machine, OpId, Outcome, ProbeAnswer, Refusal, RequestId};
 use crate::stdio::{PumpReport, Stop};
 use crate::store::ExitRecord;
 use crate::supervisor::context::Context;
@@ -11,13 +12,13 @@ use crate::supervisor::mounts;
 use crate::supervisor::record::Record;
 use crate::supervisor::{FORMAT, Hands, LINK, Snapshot, SupervisorError};
 use crate::sys;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
 /// Everything outside the machine. Owned by the loop alone.
 pub(super) struct World {
@@ -32,8 +33,8 @@ pub(super) struct World {
     /// Exits of processes not known yet, while creates are in flight: one of them may be theirs.
     pub unclaimed: Vec<(usize, ExitRecord)>,
     pub creates_in_flight: usize,
-    /// Operations of the machine that run.
-    pub operations: usize,
+    /// Operations of the machine that run, but for hooks, which may take minutes.
+    pub operations: HashSet<OpId>,
     /// What is no longer worth waiting for.
     pub haste: watch::Sender<Haste>,
     pub replies: HashMap<RequestId, oneshot::Sender<Result<(), Refusal>>>,
@@ -61,6 +62,24 @@ pub(super) enum Haste {
 pub(super) struct Live {
     pub pidfd: Option<OwnedFd>,
     pub pump: Option<Pump>,
+    /// Probes and hooks that run in it: they end when it is dropped.
+    pub handlers: Vec<AbortHandle>,
+}
+
+impl Live {
+    pub fn new(pidfd: Option<OwnedFd>, pump: Option<Pump>) -> Live {
+        Live {
+            pidfd,
+            pump,
+            handlers: Vec::new(),
+        }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.handlers.iter().for_each(AbortHandle::abort);
+    }
 }
 
 /// The task that moves an instance's output into its log.
@@ -81,6 +100,12 @@ pub(super) enum Completion {
         exit: Exit,
         oom_killed: bool,
         message: String,
+    },
+    /// A probe was run once.
+    Probed {
+        instance: InstanceId,
+        kind: ProbeKind,
+        answer: ProbeAnswer,
     },
     /// A process that is not the keeper's child ended: nobody will reap it for us.
     Vanished { instance: InstanceId, exit: Exit },
@@ -108,7 +133,7 @@ impl World {
             exits_read: 0,
             unclaimed: Vec::new(),
             creates_in_flight: 0,
-            operations: 0,
+            operations: HashSet::new(),
             haste: watch::Sender::new(Haste::None),
             replies: HashMap::new(),
             record,
@@ -152,10 +177,8 @@ impl World {
             }
             Ok(Change::Deleted(instance)) => {
                 self.hands.processes.remove(&instance);
-                if let Some(Live {
-                    pump: Some(pump), ..
-                }) = self.live.remove(&instance)
-                {
+                let live = self.live.remove(&instance);
+                if let Some(pump) = live.and_then(|mut live| live.pump.take()) {
                     // It was deleted without an exit of its own: nothing more will come.
                     let _ = pump.stop.send(Stop::Ended);
                 }
@@ -176,10 +199,7 @@ impl World {
         self.hands
             .processes
             .insert(instance.clone(), created.process);
-        let live = Live {
-            pidfd: created.pidfd,
-            pump: created.output.map(start_pump),
-        };
+        let live = Live::new(created.pidfd, created.output.map(start_pump));
         self.live.insert(instance.clone(), live);
         if self.keeper.is_none() {
             self.watch_orphan(&instance);

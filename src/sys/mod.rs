@@ -16,6 +16,7 @@ pub use namespaces::{
     LoopbackError, attach_mount, clone_mount, enter_private_mounts, raise_loopback,
 };
 pub use process::{
-    Child, SignalFd, become_subreaper, block_signals, parent, pidfd, pidfd_exit, pidfd_is_alive,
-    pidfd_outlives, processes, reap_any, session, signal_pidfd, start_time, with_no_signal_blocked,
+    Child, SignalFd, become_subreaper, block_signals, die_with_parent, parent, pidfd, pidfd_exit,
+    pidfd_is_alive, pidfd_outlives, processes, reap_any, session, signal_pidfd, start_time,
+    with_no_signal_blocked,
 };

@@ -16,6 +16,8 @@ pub enum Role {
     Sidecar,
     /// One of `spec.containers`.
     App,
+    /// Added to a running pod for debugging: runs once, and nothing waits for it.
+    Ephemeral,
 }
 
 /// One container of the pod.
