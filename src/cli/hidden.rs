@@ -1,9 +1,10 @@
-//! This program's other lives: keeper, supervisor, image helper. They are told everything by their arguments.
+//! This program's other lives: keeper, supervisor, helpers. They are told everything by their arguments.
 
 use crate::api;
 use crate::cli::{delete, exec_helper, report};
 use crate::image;
 use crate::pod::Failure;
+use crate::probe::{self, PROBE_VERB};
 use crate::store::{PodDir, read_json};
 use crate::supervisor::{
     EXEC_VERB, End, ExecAnswer, HOPELESS, IMAGE_VERB, KEEPER_VERB, LINK, PLAN, Plan, PodRecord,
@@ -26,6 +27,7 @@ pub(super) fn main(argv: &[OsString]) -> Option<u8> {
         (REMOVE_VERB, [state, data]) => remove(state, data),
         (IMAGE_VERB, [data, reference, policy]) => image_helper(data, reference, policy),
         (EXEC_VERB, [limit, pid_file, argv @ ..]) => exec_helper(limit, pid_file, argv),
+        (PROBE_VERB, [task, host]) => probe_helper(task, host),
         _ => return None,
     };
     Some(match result {
@@ -125,4 +127,11 @@ fn image_helper(data: &OsString, reference: &OsString, policy: &OsString) -> Res
     });
     println!("{}", serde_json::to_string(&answer)?);
     Ok(())
+}
+
+fn probe_helper(task: &OsString, host: &OsString) -> Result {
+    Ok(probe::help(
+        &task.to_string_lossy(),
+        &host.to_string_lossy(),
+    )?)
 }

@@ -4,7 +4,7 @@ use crate::api::{self, Client};
 use crate::base::PodUid;
 use crate::cli::exit::{Code, Failed, cannot};
 use crate::store::{Dirs, NameTaken, PodDir, claim_name, release_name, write_json};
-use crate::supervisor::{KEEPER_VERB, PLAN, Plan, SNAPSHOT};
+use crate::supervisor::{HOST_MOUNTS, KEEPER_VERB, PLAN, Plan, SNAPSHOT};
 use crate::sys::{self, Lock};
 use std::fs::File;
 use std::io::{self, Write};
@@ -48,6 +48,12 @@ pub(super) fn spawn(plan: &Plan, after_boot: AfterBoot) -> Result<PodDir, Failed
             // The state is gone after a boot, the data is not.
             AfterBoot::RunAgain => write_json(&dir.data.join(PLAN), plan)?,
             AfterBoot::Forget => forget_after_boot(&dir)?,
+        }
+        if pod
+            .shared_volumes()
+            .any(|volume| volume.source.is_of_host())
+        {
+            sys::write_atomic(&dir.file(HOST_MOUNTS), b"", 0o600)?;
         }
         let lock = Lock::try_take(&dir.file("lock"))?.ok_or(io::ErrorKind::ResourceBusy)?;
         begun(&dir, start_keeper(&dir, lock)?)

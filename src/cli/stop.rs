@@ -31,10 +31,11 @@ pub(super) fn stop(settings: &Settings, args: &StopArgs) -> Outcome {
 pub(super) fn each(
     settings: &Settings,
     names: &[String],
-    act: impl FnMut(&PodRecord) -> Result<(), Failed>,
+    mut act: impl FnMut(&PodRecord) -> Result<(), Failed>,
 ) -> Outcome {
-    let found = names.iter().map(|name| pods::find(settings, name));
-    each_pod(names.len(), found, act)
+    report::each(names, |name| {
+        pods::find(settings, name).and_then(|pod| act(&pod))
+    })
 }
 
 /// The same with `count` pods at hand.
@@ -43,22 +44,7 @@ pub(super) fn each_pod(
     pods: impl Iterator<Item = Result<PodRecord, Failed>>,
     mut act: impl FnMut(&PodRecord) -> Result<(), Failed>,
 ) -> Outcome {
-    let (mut done, mut failed) = (0, None);
-    for pod in pods {
-        match pod.and_then(|pod| act(&pod)) {
-            Ok(()) => done += 1,
-            Err(error) if count == 1 => return Err(error),
-            Err(error) => {
-                report::print(&error, false);
-                failed = Some(error.code);
-            }
-        }
-    }
-    Ok(match failed {
-        None => Code::Done as u8,
-        Some(_) if done > 0 => Code::Partly as u8,
-        Some(code) => code as u8,
-    })
+    report::each_of(count, pods, |pod| pod.and_then(|pod| act(&pod)))
 }
 
 /// Asks the machine of a pod for something; a pod that has ended needs no stop.

@@ -274,6 +274,11 @@ impl State {
         }
     }
 
+    /// The containers that were added while the pod runs.
+    pub fn ephemeral(&self) -> &[Container] {
+        &self.ephemeral
+    }
+
     /// Whether the pod is on its way out and no container starts any more.
     pub(super) fn is_ending(&self) -> bool {
         self.verdict.is_some()

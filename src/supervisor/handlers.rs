@@ -7,11 +7,14 @@ use crate::base::InstanceId;
 use crate::bundle::{self, ExecInput};
 use crate::manifest::{Container, Handler, ProbeKind};
 use crate::pod::{Failure, FailureReason, HookKind, ProbeAnswer};
+use crate::probe::{self, Answer, Target};
 use crate::runtime::ExecCall;
 use crate::store::{read_json, write_json};
+use crate::supervisor::Hands;
 use crate::supervisor::context::{Context, other};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::net::{IpAddr, Ipv4Addr};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -38,11 +41,23 @@ pub enum ExecAnswer {
     NotRun(String),
 }
 
+/// Where network handlers dial from and to: from inside the pod, to its address.
+pub(super) fn target(context: &Context, hands: &Hands) -> Target {
+    let sandbox = hands.sandbox.as_ref();
+    let netns = sandbox.filter(|_| !context.plan.pod.host_network);
+    let address = sandbox.and_then(|sandbox| sandbox.pod_ips.first()?.parse().ok());
+    Target {
+        netns: netns.map(|sandbox| format!("{}/ns/net", sandbox.pause_proc).into()),
+        address: address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+    }
+}
+
 /// Runs a probe of an instance.
-pub(super) async fn probe(
+pub(super) async fn run_probe(
     context: &Context,
     instance: &InstanceId,
     container: &Container,
+    target: &Target,
     kind: ProbeKind,
 ) -> ProbeAnswer {
     let Some(probe) = container.lifecycle.probe(kind) else {
@@ -62,7 +77,11 @@ pub(super) async fn probe(
                 ExecAnswer::NotRun(why) => ProbeAnswer::Discarded(why),
             },
             Handler::Http(_) | Handler::Tcp { .. } | Handler::Grpc { .. } | Handler::Sleep(_) => {
-                ProbeAnswer::Discarded("no such handler".into())
+                match probe::probe(&probe.handler, target, limit).await {
+                    Answer::Success => ProbeAnswer::Success,
+                    Answer::Failure(why) => ProbeAnswer::Failure(why),
+                    Answer::Error(why) => ProbeAnswer::Discarded(why),
+                }
             }
         };
         if !matches!(answer, ProbeAnswer::Discarded(_)) {
@@ -73,10 +92,11 @@ pub(super) async fn probe(
 }
 
 /// Runs a hook of an instance to its end, or until `limit`.
-pub(super) async fn hook(
+pub(super) async fn run_hook(
     context: &Context,
     instance: &InstanceId,
     container: &Container,
+    target: &Target,
     hook: HookKind,
     limit: Option<Duration>,
 ) -> Result<(), Failure> {
@@ -104,7 +124,7 @@ pub(super) async fn hook(
                 Ok(())
             }
             Handler::Http(_) | Handler::Tcp { .. } | Handler::Grpc { .. } => {
-                Err("no such handler".into())
+                probe::hook(handler, target).await
             }
         }
     };

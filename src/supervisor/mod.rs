@@ -12,6 +12,7 @@
 
 mod context;
 mod effects;
+mod error;
 mod exits;
 mod handle;
 mod handlers;
@@ -20,6 +21,7 @@ mod instance;
 mod keeper;
 mod link;
 mod mounts;
+mod parts;
 mod pipes;
 mod plan;
 mod record;
@@ -33,13 +35,15 @@ mod world;
 
 pub use context::SECCOMP_PROFILES;
 pub use effects::IMAGE_VERB;
+pub use error::{End, SupervisorError};
 pub use handle::Handle;
 pub use handlers::{EXEC_VERB, ExecAnswer};
 pub use hands::{FileId, Hands, Process};
 pub use keeper::{HOPELESS, KEEPER_VERB, KeeperError, REPLACED, SUPERVISOR_VERB, keep};
-pub use link::LINK;
+pub use link::{HOST_MOUNTS, LINK};
 pub use plan::{Network, Plan};
-pub use run::{End, SupervisorError, supervise};
+pub use run::supervise;
+pub use sandbox::volume_dirs;
 pub use snapshot::{
     FORMAT, PLAN, PodRecord, SNAPSHOT, SNAPSHOT_BEFORE, Snapshot, list_pods, read_plan, read_pod,
 };

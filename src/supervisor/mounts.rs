@@ -5,9 +5,11 @@
 use crate::base::InstanceId;
 use crate::supervisor::context::Context;
 use crate::supervisor::{FileId, Hands};
-use crate::sys;
+use crate::sys::{self, MountCopy};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +18,10 @@ pub(super) fn seen<'a>(
     context: &Context,
     volumes: impl Iterator<Item = &'a PathBuf>,
 ) -> BTreeMap<PathBuf, FileId> {
-    let below = |path: &&PathBuf| path.starts_with(&context.dir.state);
+    // A volume with shared mounts is bound there from its own place, and can be again.
+    let shared = context.dir.file("shared");
+    let below =
+        |path: &&PathBuf| path.starts_with(&context.dir.state) && !path.starts_with(&shared);
     let volumes = volumes.filter(below).cloned();
     volumes
         .chain([context.dir.file("shm")])
@@ -64,8 +69,9 @@ fn fetch_from(
 ) -> io::Result<()> {
     // With the host's PIDs a container may share our mounts; then there is nothing to fetch.
     let table = std::fs::read_to_string(format!("/proc/{pid}/mountinfo"))?;
+    let namespace = File::open(format!("/proc/{pid}/ns/mnt"))?;
     for inside in mounts_of(&table, wanted.device) {
-        let tree = sys::clone_mount(pid, &inside)?;
+        let tree = sys::clone_mount(namespace.as_fd(), &inside, MountCopy::Single)?;
         if FileId::of(&tree)? == wanted {
             sys::create_dirs(path, 0o700)?;
             return sys::attach_mount(&tree, path);

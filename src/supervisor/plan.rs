@@ -3,9 +3,11 @@
 
 use crate::bundle::HostFacts;
 use crate::manifest::{ConfigObject, Pod};
+use crate::pod::Settings;
 use crate::runtime::{Deadlines, Runtime};
 use crate::store::Dirs;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// What was asked. Never changes during the life of a pod. May hold secrets: written 0600, never printed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -31,6 +33,17 @@ pub struct Plan {
     /// Whether the pod is deleted by itself when it is over.
     #[serde(default)]
     pub remove_at_end: bool,
+}
+
+impl Plan {
+    /// The times that the rules of this pod use.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            backoff_initial: Duration::from_millis(self.backoff_ms.0),
+            backoff_max: Duration::from_millis(self.backoff_ms.1),
+            ..Settings::default()
+        }
+    }
 }
 
 /// The network of a sandbox.

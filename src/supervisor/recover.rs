@@ -6,7 +6,7 @@ use crate::stdio::{self, LogFile, LogLimits};
 use crate::store::{ExitRecord, read_exits};
 use crate::supervisor::instance::Output;
 use crate::supervisor::world::{Completion, Live, World, start_pump};
-use crate::supervisor::{Process, mounts, pipes};
+use crate::supervisor::{Process, mounts, pipes, sandbox};
 use crate::sys;
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
@@ -65,6 +65,13 @@ impl World {
             notes.push(note(None, TAKEN_OVER.to_owned()));
             if let Err(error) = mounts::fetch(&self.context, &self.hands) {
                 notes.push(note(None, error));
+            }
+            if !self.hands.volumes.is_empty() && !self.hands.processes.is_empty() {
+                // What no container has any more is made anew, so that nothing is written where no volume is.
+                match sandbox::prepare_volumes(&self.context) {
+                    Ok(volumes) => self.hands.volumes = volumes,
+                    Err(failure) => notes.push(note(None, failure.message)),
+                }
             }
         }
         let records = read_exits(&self.context.dir.file("exits")).unwrap_or_default();

@@ -1,21 +1,18 @@
 //! The loop itself.
 
 use crate::base::{Exit, InstanceId, Mono};
-use crate::pod::{Action, Input, Machine, Request, RequestId, Settings};
-use crate::runtime::CgroupError;
-use crate::store::{CONTROL_SOCKET, PodDir, read_json};
+use crate::pod::{Action, Input, Machine, Request, RequestId};
+use crate::store::{CONTROL_SOCKET, Journal, PodDir, read_json};
 use crate::supervisor::context::Context;
 use crate::supervisor::handle::{Asked, Handle, handle};
-use crate::supervisor::link::{self, Message};
+use crate::supervisor::link::{self, HOST_MOUNTS, Message};
 use crate::supervisor::remnants;
 use crate::supervisor::world::{Completion, Haste, World};
-use crate::supervisor::{Hands, PLAN, Plan, SNAPSHOT, Snapshot};
+use crate::supervisor::{End, Hands, PLAN, Plan, SNAPSHOT, Snapshot, SupervisorError};
 use crate::sys;
 use std::collections::HashMap;
 use std::future::Future;
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -31,68 +28,6 @@ const QUIET: Duration = Duration::from_secs(1);
 const MAX_STAY: Duration = Duration::from_secs(10);
 /// How long a supervisor that is replaced waits for its last answers to be taken.
 const FAREWELL: Duration = Duration::from_millis(100);
-
-/// The supervisor could not begin or go on.
-#[derive(Debug, thiserror::Error)]
-pub enum SupervisorError {
-    /// The pod has no plan.
-    #[error("cannot find the plan of pod `{}`", .0.display())]
-    NoPlan(PathBuf),
-    /// A file of the pod cannot be read.
-    #[error("cannot read `{}`", path.display())]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The first snapshot cannot be written: what nobody could find again is not begun.
-    #[error("cannot write `{}`", path.display())]
-    Write {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The keeper did not say what it should.
-    #[error("cannot understand the keeper")]
-    Keeper(#[source] nix::Error),
-    /// The machine's cgroups are not usable.
-    #[error("cannot use the cgroups of this machine")]
-    Cgroup(#[source] CgroupError),
-    /// A runtime call of an earlier supervisor neither ends nor dies.
-    #[error("cannot outlive process {0}, which an earlier supervisor started")]
-    Remnant(u32),
-    /// The event loop failed.
-    #[error("cannot run the event loop")]
-    Loop(#[source] io::Error),
-}
-
-/// Why a supervisor has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// The pod is over.
-    Settled,
-    /// The pod is over and is to be deleted by itself.
-    Finished,
-    /// Another program goes on with it.
-    Replaced,
-}
-
-impl SupervisorError {
-    /// Whether any other supervisor would end like this: what is written of the pod cannot be understood.
-    pub fn is_hopeless(&self) -> bool {
-        match self {
-            SupervisorError::NoPlan(_) => true,
-            SupervisorError::Read { source, .. } => source.kind() == io::ErrorKind::InvalidData,
-            SupervisorError::Write { .. }
-            | SupervisorError::Keeper(_)
-            | SupervisorError::Cgroup(_)
-            | SupervisorError::Remnant(_)
-            | SupervisorError::Loop(_) => false,
-        }
-    }
-}
 
 /// Supervises one pod until it is settled. `keeper` is the socket to its keeper; `serve` answers the control socket.
 pub fn supervise<S, F>(dir: PodDir, keeper: OwnedFd, serve: S) -> Result<End, SupervisorError>
@@ -125,7 +60,9 @@ where
     S: FnOnce(UnixListener, Handle) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
-    let (listener, held) = greet(&keeper)?;
+    let (listener, mut held) = greet(&keeper)?;
+    let host_mounts = held.remove(&InstanceId(HOST_MOUNTS.to_owned()));
+    let host_mounts = host_mounts.and_then(|mut fds| fds.pop());
     let plan_path = dir.file(PLAN);
     let plan: Option<Plan> = read_json(&plan_path).map_err(|source| SupervisorError::Read {
         path: plan_path,
@@ -136,12 +73,8 @@ where
     plan.pod.object = serde_json::Value::Null;
     let path = dir.file(SNAPSHOT);
     let snapshot = Snapshot::read(&dir).map_err(|source| SupervisorError::Read { path, source })?;
-    let settings = Settings {
-        backoff_initial: Duration::from_millis(plan.backoff_ms.0),
-        backoff_max: Duration::from_millis(plan.backoff_ms.1),
-        ..Settings::default()
-    };
-    let context = Context::new(dir, plan, keeper)?;
+    let settings = plan.settings();
+    let context = Context::new(dir, plan, keeper, host_mounts)?;
     let pod = &context.plan.pod;
     let (machine, hands, earlier) = match snapshot {
         None => (
@@ -160,6 +93,8 @@ where
     };
     let is_new = earlier.is_none();
     let mut world = World::new(context, hands)?;
+    world.know(machine.ephemeral());
+    let journal = Journal::open(&world.context.dir, is_new, sys::now(), machine.state());
     let (first, ended, notes) = match (earlier, world.context.plan.rejected.clone()) {
         (None, Some((reason, message))) => {
             (Input::Rejected { reason, message }, Vec::new(), Vec::new())
@@ -174,6 +109,7 @@ where
     let served = tokio::spawn(serve(listener, handle));
     let end = Loop {
         machine,
+        journal,
         world,
         asked,
         shown,
@@ -228,6 +164,7 @@ fn greet(
 
 struct Loop {
     machine: Machine,
+    journal: Journal,
     world: World,
     asked: mpsc::Receiver<Asked>,
     shown: watch::Sender<crate::pod::PodView>,
@@ -316,7 +253,7 @@ impl Loop {
 
     /// The first step. That of a new pod is only done if it can be written down: whoever comes after us finds nothing else.
     fn begin(&mut self, first: Input, is_new: bool) -> Result<(), SupervisorError> {
-        let actions = self.machine.step(sys::now(), first);
+        let actions = self.hear(first);
         match self.world.write_down(&self.machine) {
             Err(source) if is_new => {
                 let path = self.world.context.dir.file(SNAPSHOT);
@@ -430,10 +367,22 @@ impl Loop {
         }
     }
 
+    /// The machine hears an input. The journal has it before the snapshot shows what it did.
+    fn hear(&mut self, input: Input) -> Vec<Action> {
+        let now = sys::now();
+        let line = Journal::line(now, &input);
+        let actions = self.machine.step(now, input);
+        if !self.machine.was_idle() {
+            self.journal.hear(&line, now, self.machine.state());
+        }
+        actions
+    }
+
     /// One step of the machine: what changed is written before anything is done about it.
     fn step(&mut self, input: Input) {
         tracing::debug!(?input, "step");
-        let actions = self.machine.step(sys::now(), input);
+        let actions = self.hear(input);
+        self.world.know(self.machine.ephemeral());
         let view = self.machine.view();
         if actions.first() == Some(&Action::Persist) || *self.shown.borrow() != view {
             // A full disk does not stop the pod; it is tried again.

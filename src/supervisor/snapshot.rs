@@ -88,11 +88,16 @@ fn read_one(path: &Path) -> io::Result<Option<Snapshot>> {
 
 /// Reads one pod; `None` when it is gone.
 pub fn read_pod(dirs: &Dirs, uid: &PodUid) -> io::Result<Option<PodRecord>> {
-    let Some(pod) = read_plan(dirs, uid)? else {
+    let Some(mut pod) = read_plan(dirs, uid)? else {
         return Ok(None);
     };
-    let snapshot = Snapshot::read(&pod.dir)?;
-    Ok(Some(PodRecord { snapshot, ..pod }))
+    pod.snapshot = Snapshot::read(&pod.dir)?;
+    if let Some(snapshot) = &pod.snapshot {
+        // Added while the pod runs: to whoever looks they are containers of the pod.
+        let added = snapshot.state.ephemeral().iter().cloned();
+        pod.plan.pod.containers.extend(added);
+    }
+    Ok(Some(pod))
 }
 
 /// A pod of which the plan can be read, whatever is the matter with its snapshot; `None` when it is gone.

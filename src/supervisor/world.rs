@@ -2,7 +2,7 @@
 
 use crate::base::{Exit, InstanceId};
 use crate::image::Image;
-use crate::manifest::ProbeKind;
+use crate::manifest::{Container, ProbeKind};
 use crate::pod::{Failure, InstanceKind, Machine, OpId, Outcome, ProbeAnswer, Refusal, RequestId};
 use crate::stdio::{PumpReport, Stop};
 use crate::store::ExitRecord;
@@ -114,7 +114,8 @@ pub(super) enum Completion {
 /// What an operation changed.
 pub(super) enum Change {
     Prepared(BTreeMap<String, PathBuf>),
-    Image(String, Image),
+    /// Of this container and of the image volumes that it mounts.
+    Images(String, BTreeMap<String, Image>),
     Created(InstanceId, InstanceKind, Created),
     Started(InstanceId),
     Network(Vec<String>),
@@ -154,12 +155,13 @@ impl World {
                 self.hands.volumes = volumes;
                 Outcome::Ok
             }
-            Ok(Change::Image(container, image)) => {
+            Ok(Change::Images(container, images)) => {
+                let own = images.get(&container);
                 let outcome = Outcome::ImageReady {
-                    image_id: image.id.clone(),
-                    stop_signal: image.config.stop_signal.parse().ok(),
+                    image_id: own.map(|image| image.id.clone()).unwrap_or_default(),
+                    stop_signal: own.and_then(|image| image.config.stop_signal.parse().ok()),
                 };
-                self.hands.images.insert(container, image);
+                self.hands.images.extend(images);
                 outcome
             }
             Ok(Change::Created(instance, kind, created)) => self.adopt(instance, &kind, created),
@@ -214,6 +216,17 @@ impl World {
             *now = (*now).max(haste);
             more
         });
+    }
+
+    /// Containers that were added while the pod runs belong to it from now on.
+    pub fn know(&mut self, ephemeral: &[Container]) {
+        let known = &self.context.plan.pod;
+        let fresh = |one: &&Container| known.container(&one.name).is_none();
+        let fresh: Vec<Container> = ephemeral.iter().filter(fresh).cloned().collect();
+        if !fresh.is_empty() {
+            let context = Arc::make_mut(&mut self.context);
+            context.plan.pod.containers.extend(fresh);
+        }
     }
 
     /// Writes down what is. What fails is reported and tried again.

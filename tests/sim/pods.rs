@@ -63,6 +63,7 @@ pub fn container(name: &str, role: Role) -> Container {
         termination_message_path: "/dev/termination-log".into(),
         termination_message_from_logs: false,
         stop_signal: None,
+        target: None,
         stdin: false,
         stdin_once: false,
         tty: false,
