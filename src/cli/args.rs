@@ -7,15 +7,15 @@ mod manifest;
 mod store;
 
 pub(super) use act::{
-    CpArgs, DebugArgs, DebugContainer, DebugVerb, DeleteArgs, ExecArgs, KillArgs, ReplayArgs,
-    StopArgs,
+    CpArgs, DebugArgs, DebugContainer, DebugVerb, DeleteArgs, ExecArgs, KillArgs, PortForwardArgs,
+    ReplayArgs, StopArgs,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(super) use look::{EventsArgs, GetArgs, LogsArgs, PodArgs, WaitArgs, WhyArgs};
 pub(super) use machine::{
     DoctorArgs, GenerateArgs, GenerateVerb, OutputArgs, ShutdownArgs, UpgradeArgs,
 };
-pub(super) use manifest::{CheckArgs, Files, Network, RenderArgs, RunArgs, SimulateArgs, Validate};
+pub(super) use manifest::{CheckArgs, Files, RenderArgs, RunArgs, SimulateArgs, Validate};
 use std::path::PathBuf;
 pub(super) use store::{ImageArgs, ImageVerb, VolumeArgs, VolumeVerb};
 use tracing_subscriber::filter::LevelFilter;
@@ -130,6 +130,8 @@ pub(super) enum Verb {
     Render(RenderArgs),
     /// Show everything about pods, for people
     Describe(PodArgs),
+    /// Lead local ports to ports of a pod
+    PortForward(PortForwardArgs),
     /// Say why a pod is as it is, and what comes next
     Why(WhyArgs),
     /// Show the life of a pod on a virtual clock; nothing is run

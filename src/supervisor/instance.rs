@@ -7,8 +7,9 @@ use crate::base::InstanceId;
 use crate::bundle::{self, BundleError, ContainerInput, PauseInput, Sandbox, VolumeParts};
 use crate::image;
 use crate::manifest::{Container, Profile};
+use crate::network::Network;
 use crate::pod::{Failure, FailureReason, InstanceKind};
-use crate::runtime::{CreateCall, InitIo};
+use crate::runtime::{CreateCall, InitIo, Quirks};
 use crate::stdio::{self, ConsoleSocket, LogFile, LogLimits, StdioPipes};
 use crate::supervisor::context::{Context, failure, other, runtime_failure};
 use crate::supervisor::{FileId, Hands, Process, parts, sandbox};
@@ -145,7 +146,10 @@ fn write_pause_bundle(context: &Context, instance: &InstanceId) -> Result<InitIo
         host: &context.plan.host,
         attempt: 0,
         shm: &context.shm(),
-        netns: None,
+        netns: match &context.plan.network {
+            Network::Namespace(path) => Some(path),
+            _ => None,
+        },
         seccomp_default: bundle::DEFAULT_SECCOMP,
         apparmor_default: None,
     });
@@ -250,8 +254,22 @@ fn write_container_bundle(
         volume_parts: &volume_parts,
         ..input
     });
-    let spec = spec.map_err(|e| unusable(&e))?;
+    let mut spec = spec.map_err(|e| unusable(&e))?;
+    adapt(&mut spec, context.plan.runtime.kind.quirks());
     write_config(&bundle, &bundle::to_json(&spec))
+}
+
+/// Says in the runtime's own words what it would not understand otherwise.
+fn adapt(spec: &mut oci_spec::runtime::Spec, quirks: &Quirks) {
+    if let Some(linux) = spec
+        .linux_mut()
+        .as_mut()
+        .filter(|_| quirks.short_propagation)
+    {
+        let word = linux.rootfs_propagation().as_deref();
+        let short = word.map(|word| word.trim_start_matches('r').to_owned());
+        linux.set_rootfs_propagation(short);
+    }
 }
 
 /// The container whose processes an ephemeral one sees, while it runs.

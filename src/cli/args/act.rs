@@ -1,5 +1,6 @@
 //! Verbs on running pods.
 
+use crate::cli::port_forward::Forward;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -45,6 +46,16 @@ pub(in crate::cli) struct CpArgs {
     /// Which container
     #[arg(short, long)]
     pub container: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct PortForwardArgs {
+    /// Pod
+    #[arg(value_name = "POD")]
+    pub pod: String,
+    /// Which: a port of the pod by number or name, before it the local one, before that the address to listen on
+    #[arg(value_name = "[[ADDRESS:]LOCAL:]REMOTE", required = true)]
+    pub ports: Vec<Forward>,
 }
 
 #[derive(Debug, Args)]

@@ -1,5 +1,6 @@
 //! Verbs on manifests.
 
+use crate::cli::network::NetworkArg;
 use crate::pod::Script;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -23,15 +24,6 @@ pub(in crate::cli) enum Validate {
     Ignore,
 }
 
-/// The network of a pod without `hostNetwork`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(in crate::cli) enum Network {
-    /// A namespace of its own with loopback only
-    None,
-    /// The host's
-    Host,
-}
-
 #[derive(Debug, Args)]
 pub(in crate::cli) struct RunArgs {
     #[command(flatten)]
@@ -51,9 +43,10 @@ pub(in crate::cli) struct RunArgs {
     /// Container whose exit code is the command's
     #[arg(long, value_name = "CONTAINER", conflicts_with = "detach")]
     pub exit_code_from: Option<String>,
-    /// Network of the pod
-    #[arg(long, value_enum, env = "PODSHIM_NETWORK", default_value = "none")]
-    pub network: Network,
+    /// Network of a pod without hostNetwork: none, host, bridge, bridge:RANGE,RANGE, cni, cni:NAME or ns:PATH; without it cni if one
+    /// is configured, otherwise bridge
+    #[arg(long, env = "PODSHIM_NETWORK", value_name = "NETWORK")]
+    pub network: Option<NetworkArg>,
     /// First crash back-off in seconds; the rest doubles up to the longest
     #[arg(long, env = "PODSHIM_BACKOFF_INITIAL", value_name = "SECONDS")]
     pub backoff_initial: Option<f64>,
