@@ -210,7 +210,11 @@ impl Clock {
                 self.note(format!("refused {refusal:?}"));
                 return None;
             }
-            Action::Persist | Action::Reply { .. } | Action::Announce(_) => return None,
+            Action::Persist | Action::Reply { .. } => return None,
+            Action::Announce(event) => {
+                self.note(format!("event {}: {}", event.reason, event.message));
+                return None;
+            }
             Action::Signal { instance, signal } => {
                 self.note(format!("term {instance}"));
                 if let Some((at, exit, Some(delay))) = self.running.get_mut(&instance) {

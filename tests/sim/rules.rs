@@ -104,7 +104,7 @@ impl Rules {
                     }
                 }
             }
-            Input::Exited { .. } | Input::Rejected { .. } | Input::Timer => {}
+            Input::Exited { .. } | Input::Rejected { .. } | Input::Noted { .. } | Input::Timer => {}
         }
         Ok(())
     }
