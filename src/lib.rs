@@ -32,3 +32,4 @@ pub mod supervisor;
 pub mod api;
 // FACES
 pub mod cli;
+pub mod shim;
