@@ -45,6 +45,25 @@ pub enum BundleError {
     /// A value that no process environment can hold. The value itself is not told: it may be secret.
     #[error("cannot set environment variable `{0}`: its value has a NUL byte or is not UTF-8")]
     EnvValue(String),
+    /// A file of variables that nobody has written.
+    #[error("environment file \"{0}\" not found")]
+    EnvFileMissing(String),
+    /// A file of variables that does not read.
+    #[error("couldn't parse environment file \"{path}\": line {line} is not NAME='value'")]
+    EnvFile {
+        /// In its volume.
+        path: String,
+        /// Counted from 1.
+        line: usize,
+    },
+    /// A file of variables without the name, or with nothing for it.
+    #[error("environment variable key \"{key}\" not found in file \"{path}\"")]
+    EnvFileKey {
+        /// In its volume.
+        path: String,
+        /// The name.
+        key: String,
+    },
     /// `recursiveReadOnly: Enabled` and a runtime that does not know it.
     #[error("cannot mount volume `{0}` recursively read-only: the runtime does not support it")]
     RecursiveReadOnly(String),
@@ -54,6 +73,15 @@ pub enum BundleError {
     /// The image's user is not in its passwd file.
     #[error("cannot find user `{0}` in the image's passwd file")]
     UnknownUser(String),
+    /// A variable of a `subPathExpr` that is unset or empty.
+    #[error("missing value for {0}")]
+    SubPathVariable(String),
+    /// A `subPathExpr` that came out absolute.
+    #[error("error SubPath `{0}` must not be an absolute path")]
+    SubPathAbsolute(String),
+    /// A `subPathExpr` that came out with a `..`.
+    #[error("unable to provision SubPath `{0}`: must not contain '..'")]
+    SubPathBackstep(String),
     /// A volume that the caller gave no path for.
     #[error("cannot mount volume `{0}`: it is not set up")]
     VolumeMissing(String),
@@ -105,6 +133,12 @@ impl BundleError {
             | BundleError::ObjectMissing { .. }
             | BundleError::KeyMissing { .. }
             | BundleError::EnvValue(_)
+            | BundleError::EnvFileMissing(_)
+            | BundleError::EnvFile { .. }
+            | BundleError::EnvFileKey { .. }
+            | BundleError::SubPathVariable(_)
+            | BundleError::SubPathAbsolute(_)
+            | BundleError::SubPathBackstep(_)
             | BundleError::RecursiveReadOnly(_) => Reason::CreateContainerConfigError,
             BundleError::NoCommand
             | BundleError::UnknownUser(_)

@@ -2,16 +2,21 @@
 
 use crate::base::{InstanceId, Signal};
 use crate::image::{self, Image};
-use crate::pod::{Action, Failure, FailureReason, InstanceKind, OpId, Refusal, RequestId};
+use crate::manifest::{ProbeKind, PullPolicy, VolumeSource};
+use crate::pod::{
+    Action, Failure, FailureReason, HookKind, InstanceKind, OpId, Refusal, RequestId,
+};
 use crate::supervisor::context::{Context, other, runtime_failure};
 use crate::supervisor::world::{Change, Completion, World};
-use crate::supervisor::{instance, sandbox};
+use crate::supervisor::{Hands, handlers, instance, sandbox};
 use crate::sys;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::os::fd::AsFd;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::AbortHandle;
 
 /// First argument of the program that makes it bring one image and print it.
 pub const IMAGE_VERB: &str = "__image";
@@ -32,6 +37,18 @@ impl World {
                 Action::SetUpNetwork { op, .. } => self.set_up_network(op),
                 // `none` and `host` leave nothing to take down: the namespace goes with pause.
                 Action::TearDownNetwork { op, .. } => self.run(op, async { Ok(Change::Nothing) }),
+                Action::RunHook {
+                    op,
+                    instance,
+                    container,
+                    hook,
+                    limit,
+                } => self.run_hook(op, instance, &container, hook, limit),
+                Action::RunProbe {
+                    instance,
+                    container,
+                    kind,
+                } => self.run_probe(instance, &container, kind),
                 Action::Delete { op, instance } => self.delete(op, instance),
                 Action::Signal { instance, signal } => self.signal(&instance, signal),
                 Action::Kill { instance } => self.kill(&instance),
@@ -61,8 +78,8 @@ impl World {
     fn ensure_image(&mut self, op: OpId, container: String) {
         let context = Arc::clone(&self.context);
         self.run(op, async move {
-            let image = bring_image(&context, &container).await?;
-            Ok(Change::Image(container, image))
+            let images = bring_images(&context, &container).await?;
+            Ok(Change::Images(container, images))
         });
     }
 
@@ -93,6 +110,58 @@ impl World {
                 .map_err(|e| runtime_failure(&e))?;
             Ok(Change::Started(instance))
         });
+    }
+
+    fn run_hook(
+        &mut self,
+        op: OpId,
+        instance: InstanceId,
+        container: &str,
+        hook: HookKind,
+        limit: Option<Duration>,
+    ) {
+        let context = Arc::clone(&self.context);
+        let container = self.context.plan.pod.container(container).cloned();
+        let target = handlers::target(&self.context, &self.hands);
+        let of = instance.clone();
+        let task = self.tasks.spawn(async move {
+            let ran = match &container {
+                Some(container) => {
+                    handlers::run_hook(&context, &instance, container, &target, hook, limit).await
+                }
+                None => Ok(()),
+            };
+            Completion::Done(op, ran.map(|()| Change::Nothing))
+        });
+        self.end_with(&of, task);
+    }
+
+    fn run_probe(&mut self, instance: InstanceId, container: &str, kind: ProbeKind) {
+        let context = Arc::clone(&self.context);
+        let Some(container) = self.context.plan.pod.container(container).cloned() else {
+            return;
+        };
+        let target = handlers::target(&self.context, &self.hands);
+        let of = instance.clone();
+        let task = self.tasks.spawn(async move {
+            let answer = handlers::run_probe(&context, &instance, &container, &target, kind).await;
+            Completion::Probed {
+                instance,
+                kind,
+                answer,
+            }
+        });
+        self.end_with(&of, task);
+    }
+
+    /// Whatever is done in an instance ends with it.
+    fn end_with(&mut self, instance: &InstanceId, task: AbortHandle) {
+        if let Some(live) = self.live.get_mut(instance) {
+            live.handlers.retain(|other| !other.is_finished());
+            live.handlers.push(task);
+        } else {
+            task.abort();
+        }
     }
 
     fn set_up_network(&mut self, op: OpId) {
@@ -141,25 +210,53 @@ impl World {
     }
 }
 
-/// The image if it is here; otherwise a short-lived process of this program brings it: unpacking and, later, TLS stay out of the
-/// resident one.
-async fn bring_image(context: &Context, container: &str) -> Result<Image, Failure> {
-    let pull = |message: String| Failure {
+fn pull(message: String) -> Failure {
+    Failure {
         reason: FailureReason::ErrImagePull,
         message,
-    };
-    let Some(container) = context.plan.pod.container(container) else {
+    }
+}
+
+/// The image of a container and those of the volumes that it mounts, by their names in [`Hands`](crate::supervisor::Hands).
+async fn bring_images(
+    context: &Context,
+    container: &str,
+) -> Result<BTreeMap<String, Image>, Failure> {
+    let pod = &context.plan.pod;
+    let Some(container) = pod.container(container) else {
         return Err(pull(format!("pod has no container `{container}`")));
     };
-    if let Some(image) = image::ready(&context.plan.dirs.data, &container.image) {
+    let own = bring_image(context, &container.image, container.pull_policy).await?;
+    let mut images = BTreeMap::from([(container.name.clone(), own)]);
+    for volume in pod.image_volumes(container) {
+        if let VolumeSource::Image {
+            reference,
+            pull_policy,
+        } = &volume.source
+        {
+            let image = bring_image(context, reference, *pull_policy).await?;
+            images.insert(Hands::image_volume(&volume.name), image);
+        }
+    }
+    Ok(images)
+}
+
+/// The image if it is here; otherwise a short-lived process of this program brings it: unpacking and, later, TLS stay out of the
+/// resident one.
+async fn bring_image(
+    context: &Context,
+    reference: &str,
+    policy: PullPolicy,
+) -> Result<Image, Failure> {
+    if let Some(image) = image::ready(&context.plan.dirs.data, reference) {
         return Ok(image);
     }
     let mut command = tokio::process::Command::new("/proc/self/exe");
-    let policy = serde_json::to_string(&container.pull_policy).unwrap_or_default();
+    let policy = serde_json::to_string(&policy).unwrap_or_default();
     command.args([
         IMAGE_VERB.as_ref(),
         context.plan.dirs.data.as_os_str(),
-        container.image.as_ref(),
+        reference.as_ref(),
         policy.as_ref(),
     ]);
     command
@@ -168,8 +265,7 @@ async fn bring_image(context: &Context, container: &str) -> Result<Image, Failur
         .stderr(Stdio::null())
         .kill_on_drop(true);
     let output = tokio::time::timeout(IMAGE_DEADLINE, command.output()).await;
-    let output =
-        output.map_err(|_| pull(format!("image `{}` did not come in time", container.image)))?;
+    let output = output.map_err(|_| pull(format!("image `{reference}` did not come in time")))?;
     let output = output.map_err(|e| other("cannot start the image helper", &e))?;
     let answer: Result<Image, Failure> = serde_json::from_slice(&output.stdout).map_err(|_| {
         pull(format!(

@@ -4,22 +4,23 @@
 //! the other ends from before the create, so that a container never writes into a pipe that nobody can read.
 
 use crate::base::InstanceId;
-use crate::bundle::{self, ContainerInput, PauseInput, Sandbox};
+use crate::bundle::{self, BundleError, ContainerInput, PauseInput, Sandbox, VolumeParts};
 use crate::image;
 use crate::manifest::{Container, Profile};
 use crate::pod::{Failure, FailureReason, InstanceKind};
 use crate::runtime::{CreateCall, InitIo};
 use crate::stdio::{self, ConsoleSocket, LogFile, LogLimits, StdioPipes};
 use crate::supervisor::context::{Context, failure, other, runtime_failure};
-use crate::supervisor::{Hands, Process, sandbox};
+use crate::supervisor::{Hands, Process, parts, sandbox};
 use crate::sys;
+use crate::volume;
 use nix::mount::{MsFlags, mount};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long the runtime may take to send the terminal: it has done so when `create` ends.
@@ -101,11 +102,13 @@ pub(super) async fn create(
     })
 }
 
-fn failure_reason(reason: bundle::Reason) -> FailureReason {
-    match reason {
+/// A container that cannot be described.
+pub(super) fn unusable(error: &BundleError) -> Failure {
+    let reason = match error.reason() {
         bundle::Reason::CreateContainerConfigError => FailureReason::CreateContainerConfigError,
         bundle::Reason::CreateContainerError => FailureReason::CreateContainerError,
-    }
+    };
+    failure(reason, "", error)
 }
 
 fn bundle_failure(what: &str, cause: &dyn std::error::Error) -> Failure {
@@ -218,7 +221,10 @@ fn write_container_bundle(
         _ => None,
     };
     let image_volumes = writable_image_volumes(container, image, &rootfs);
+    let paths = context.paths(hands);
+    let target = target_proc(hands, container)?;
     let input = ContainerInput {
+        target_proc: target.as_deref(),
         pod: &context.plan.pod,
         container,
         instance,
@@ -228,7 +234,8 @@ fn write_container_bundle(
         users: &users,
         sandbox,
         host: &context.plan.host,
-        paths: &context.paths(hands),
+        paths: &paths,
+        volume_parts: &VolumeParts::default(),
         termination_log: &termination_log,
         image_volumes: &image_volumes,
         seccomp_localhost: seccomp_localhost.as_deref(),
@@ -236,9 +243,30 @@ fn write_container_bundle(
         apparmor_default: None,
         runtime_rro: context.plan.runtime.features.rro.unwrap_or(false),
     };
-    let spec =
-        bundle::container_spec(&input).map_err(|e| failure(failure_reason(e.reason()), "", &e))?;
+    let volume_parts = parts::look_up(context, hands, &input)?;
+    let spec = bundle::container_spec(&ContainerInput {
+        volume_parts: &volume_parts,
+        ..input
+    });
+    let spec = spec.map_err(|e| unusable(&e))?;
     write_config(&bundle, &bundle::to_json(&spec))
+}
+
+/// The container whose processes an ephemeral one sees, while it runs.
+fn target_proc(hands: &Hands, container: &Container) -> Result<Option<String>, Failure> {
+    let Some(target) = &container.target else {
+        return Ok(None);
+    };
+    let of_target = |id: &InstanceId| id.0.rsplit_once('-').map(|(name, _)| name) == Some(target);
+    let mut processes = hands.processes.iter().rev();
+    let found = processes.find(|(id, process)| of_target(id) && process.started);
+    let Some((_, process)) = found else {
+        return Err(Failure {
+            reason: FailureReason::CreateContainerConfigError,
+            message: format!("target container `{target}` does not run"),
+        });
+    };
+    Ok(Some(format!("/proc/{}", process.pid)))
 }
 
 /// Mounts the image's layers with a writable one of the instance's own on top.
@@ -269,7 +297,7 @@ fn writable_image_volumes(
     container: &Container,
     image: &image::Image,
     rootfs: &Path,
-) -> BTreeMap<String, std::path::PathBuf> {
+) -> BTreeMap<String, PathBuf> {
     if !container.security.read_only_root {
         return BTreeMap::new();
     }
@@ -402,6 +430,8 @@ pub(super) async fn delete(context: &Context, instance: &InstanceId) -> Result<(
         .await
         .map_err(|e| failed(&e))?;
     let bundle = context.dir.bundle(instance);
+    // Before anything is removed: a volume is on the other side of each.
+    volume::release_places(&context.sub_paths(instance)).map_err(|e| failed(&e))?;
     let remove = || {
         sandbox::unmount(&bundle.join("rootfs"))?;
         sandbox::remove_tree(&bundle)?;

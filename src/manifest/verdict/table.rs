@@ -28,9 +28,41 @@ const WINDOWS: &str = "podshim runs Linux containers";
 const EXTENDED: Rule = Refused("no device plugin offers this resource; use hostPath for devices");
 const DRIVER: Rule = Refused("mount it on the host and use hostPath");
 const ISSUER: Rule = Refused("needs an API server to issue it");
-const NO_SUB_PATH: Rule = Later("parts of volumes cannot be mounted yet");
-const NO_PROBES: Rule = Later("probes are not run yet");
 const NO_OWNER: Rule = Later("files of volumes belong to root or to fsGroup");
+
+const HTTP_GET: Rule = Fields(&[
+    ("host", Supported),
+    ("httpHeaders", Supported),
+    ("path", Supported),
+    ("port", Supported),
+    ("protocol", Later("httpGet speaks HTTP/1.1")),
+    ("scheme", Supported),
+]);
+const HANDLER: Rule = Fields(&[
+    ("exec", Supported),
+    ("httpGet", HTTP_GET),
+    ("sleep", Supported),
+    ("tcpSocket", Supported),
+]);
+const PROBE: Rule = Fields(&[
+    ("exec", Supported),
+    ("failureThreshold", Supported),
+    (
+        "grpc",
+        Fields(&[
+            ("mode", Later("gRPC probes speak plaintext")),
+            ("port", Supported),
+            ("service", Supported),
+        ]),
+    ),
+    ("httpGet", HTTP_GET),
+    ("initialDelaySeconds", Supported),
+    ("periodSeconds", Supported),
+    ("successThreshold", Supported),
+    ("tcpSocket", Supported),
+    ("terminationGracePeriodSeconds", Supported),
+    ("timeoutSeconds", Supported),
+]);
 
 /// A Pod.
 pub const POD: &[(&str, Rule)] = &[
@@ -205,7 +237,7 @@ const CONTAINER: &[(&str, Rule)] = &[
                 Fields(&[
                     ("configMapKeyRef", Supported),
                     ("fieldRef", Supported),
-                    ("fileKeyRef", Later("variables cannot come from a file yet")),
+                    ("fileKeyRef", Supported),
                     ("resourceFieldRef", Supported),
                     ("secretKeyRef", Supported),
                 ]),
@@ -218,12 +250,12 @@ const CONTAINER: &[(&str, Rule)] = &[
     (
         "lifecycle",
         Fields(&[
-            ("postStart", Later("hooks are not run yet")),
-            ("preStop", Later("hooks are not run yet")),
+            ("postStart", HANDLER),
+            ("preStop", HANDLER),
             ("stopSignal", Supported),
         ]),
     ),
-    ("livenessProbe", NO_PROBES),
+    ("livenessProbe", PROBE),
     ("name", Supported),
     (
         "ports",
@@ -245,17 +277,14 @@ const CONTAINER: &[(&str, Rule)] = &[
             ("protocol", Supported),
         ]),
     ),
-    ("readinessProbe", NO_PROBES),
+    ("readinessProbe", PROBE),
     (
         "resizePolicy",
         Ignored("resources of a running pod do not change"),
     ),
     ("resources", Fields(REQUIREMENTS)),
     ("restartPolicy", Supported),
-    (
-        "restartPolicyRules",
-        Later("exit codes do not decide about restarts yet"),
-    ),
+    ("restartPolicyRules", Supported),
     (
         "securityContext",
         Fields(&[
@@ -273,7 +302,7 @@ const CONTAINER: &[(&str, Rule)] = &[
             ("windowsOptions", Refused(WINDOWS)),
         ]),
     ),
-    ("startupProbe", NO_PROBES),
+    ("startupProbe", PROBE),
     ("stdin", Supported),
     ("stdinOnce", Supported),
     ("terminationMessagePath", Supported),
@@ -292,8 +321,8 @@ const CONTAINER: &[(&str, Rule)] = &[
             ("name", Supported),
             ("readOnly", Supported),
             ("recursiveReadOnly", Supported),
-            ("subPath", NO_SUB_PATH),
-            ("subPathExpr", NO_SUB_PATH),
+            ("subPath", Supported),
+            ("subPathExpr", Supported),
         ]),
     ),
     ("workingDir", Supported),
@@ -336,15 +365,7 @@ const VOLUME: &[(&str, Rule)] = &[
     (
         "emptyDir",
         Fields(&[
-            (
-                "medium",
-                By(|_, value| match value.as_str() {
-                    Some(medium) if medium.starts_with("HugePages") => {
-                        &Later("volumes do not come from huge pages yet")
-                    }
-                    _ => &Supported,
-                }),
-            ),
+            ("medium", Supported),
             ("mode", Later("the mode of an emptyDir is always 0777")),
             ("sizeLimit", Supported),
         ]),
@@ -392,13 +413,10 @@ const VOLUME: &[(&str, Rule)] = &[
             ("secretName", Supported),
         ]),
     ),
-    ("ephemeral", Later("use emptyDir, which has the same life")),
-    ("image", Later("images are not volumes yet")),
+    ("ephemeral", Supported),
+    ("image", Supported),
     ("nfs", Later("mount it on the host and use hostPath")),
-    (
-        "persistentVolumeClaim",
-        Later("there are no named volumes yet; use hostPath"),
-    ),
+    ("persistentVolumeClaim", Supported),
     ("awsElasticBlockStore", DRIVER),
     ("azureDisk", DRIVER),
     ("azureFile", DRIVER),
