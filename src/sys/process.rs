@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn a_child_that_ended_is_seen_before_it_is_reaped() {
-        let child = std::process::Command::new("sh")
+        let mut child = std::process::Command::new("sh")
             .args(["-c", "exit 9"])
             .spawn()
             .expect("sh");
@@ -286,6 +286,7 @@ mod tests {
         assert!(ended_child().is_some());
         assert_eq!(reap(child.id()).ok(), Some(Some(9 << 8)));
         assert!(reap(child.id()).is_err(), "once");
+        assert!(child.wait().is_err(), "nothing is left to wait for");
     }
 
     #[test]
