@@ -33,6 +33,7 @@ mod run;
 mod sandbox;
 mod snapshot;
 mod strays;
+pub mod task;
 mod world;
 
 pub use context::SECCOMP_PROFILES;
