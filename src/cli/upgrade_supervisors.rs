@@ -51,12 +51,12 @@ fn upgrade(pod: &PodRecord) -> Result<(), Failed> {
     loop {
         match supervisor(pod) {
             now if now == before => {}
-            Some((_, program)) if program == own => {
-                if answers(pod) {
-                    report::data(format_args!("{shown} upgraded"));
-                    return Ok(());
-                }
+            Some((_, program)) if program == own && answers(pod) => {
+                report::data(format_args!("{shown} upgraded"));
+                return Ok(());
             }
+            // It is on its way.
+            Some((_, program)) if program == own => {}
             Some(_) if follow::now() < deadline && !answers(pod) => {}
             Some(_) => return Err(undone(pod, "does not live with this program")),
             None => {}

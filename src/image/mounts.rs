@@ -229,9 +229,7 @@ mod tests {
             std::fs::create_dir(&path).expect("dir");
             path
         };
-        let lower: Vec<_> = (0..60)
-            .map(|n| make(format!("layer-with-a-name-that-takes-its-room-{n:060}")))
-            .collect();
+        let lower: Vec<_> = (0..60).map(|n| make(format!("layer-{n:050}"))).collect();
         std::fs::write(lower[0].join("file"), "top").expect("file");
         let lower: Vec<_> = lower.iter().map(|p| p.display().to_string()).collect();
         let (upper, work) = (make("upper".into()), make("work".into()));
