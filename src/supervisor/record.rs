@@ -58,6 +58,11 @@ impl Record {
         written
     }
 
+    /// Something else has failed that will work as soon as this does.
+    pub fn try_again(&mut self) {
+        self.again_at.get_or_insert(sys::now().mono + RETRY);
+    }
+
     /// Appends an event after those that wait.
     pub fn announce(&mut self, event: Event) {
         if self.events.len() == MAX_EVENTS {
@@ -65,7 +70,7 @@ impl Record {
         }
         self.events.push_back(event);
         if self.write_events().is_err() {
-            self.again_at.get_or_insert(sys::now().mono + RETRY);
+            self.try_again();
         }
     }
 

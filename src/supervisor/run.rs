@@ -225,7 +225,10 @@ impl Loop {
                 },
                 () = sleep_until(self.leave_by) => {}
                 () = sleep_until(deadline) => self.step(Input::Timer),
-                () = sleep_until(self.world.record.again_at) => drop(self.world.write_down(&self.machine)),
+                () = sleep_until(self.world.record.again_at) => {
+                    drop(self.world.write_down(&self.machine));
+                    self.world.read_new_exits();
+                }
                 () = rest(&self.is_quiet) => {}
             }
         }
