@@ -1,7 +1,7 @@
 //! The loop itself.
 
 use crate::base::{Exit, InstanceId, Mono};
-use crate::pod::{Action, Input, Machine, Request, RequestId};
+use crate::pod::{Action, Input, Machine, PodView, Request, RequestId};
 use crate::store::{CONTROL_SOCKET, Journal, PodDir, read_json};
 use crate::supervisor::context::Context;
 use crate::supervisor::handle::{Asked, Handle, handle};
@@ -167,7 +167,7 @@ struct Loop {
     journal: Journal,
     world: World,
     asked: mpsc::Receiver<Asked>,
-    shown: watch::Sender<crate::pod::PodView>,
+    shown: watch::Sender<PodView>,
     requests: u64,
     terminations: u32,
     /// Set when there has been nothing to do for a while.
@@ -197,7 +197,7 @@ impl Loop {
             self.world.finish(instance, exit);
         }
         self.world.read_new_exits();
-        while !self.machine.view().settled || !self.world.tasks.is_empty() {
+        while !self.machine.is_settled() || !self.world.tasks.is_empty() {
             if self
                 .leave_by
                 .is_some_and(|at| self.world.operations.is_empty() || sys::now().mono >= at)
@@ -262,7 +262,7 @@ impl Loop {
                 let path = self.world.context.dir.file(SNAPSHOT);
                 return Err(SupervisorError::Write { path, source });
             }
-            _ => self.act(actions),
+            _ => self.act(actions, self.machine.view()),
         }
         Ok(())
     }
@@ -373,9 +373,10 @@ impl Loop {
     /// The machine hears an input. The journal has it before the snapshot shows what it did.
     fn hear(&mut self, input: Input) -> Vec<Action> {
         let now = sys::now();
-        let line = Journal::line(now, &input);
+        let heard = input.clone();
         let actions = self.machine.step(now, input);
         if !self.machine.was_idle() {
+            let line = Journal::line(now, &heard);
             self.journal.hear(&line, now, self.machine.state());
         }
         actions
@@ -385,27 +386,30 @@ impl Loop {
     fn step(&mut self, input: Input) {
         tracing::debug!(?input, "step");
         let actions = self.hear(input);
+        if self.machine.was_idle() {
+            // What probes say every second costs no more than this.
+            return self.world.perform(actions);
+        }
         self.world.know(self.machine.ephemeral());
         let view = self.machine.view();
         if actions.first() == Some(&Action::Persist) || *self.shown.borrow() != view {
             // A full disk does not stop the pod; it is tried again.
             let _ = self.world.write_down(&self.machine);
         }
-        self.act(actions);
+        self.act(actions, view);
     }
 
-    fn act(&mut self, actions: Vec<Action>) {
+    fn act(&mut self, actions: Vec<Action>, view: PodView) {
         self.world.perform(actions);
-        if self.machine.view().settled {
+        if view.settled {
             self.world.hurry(Haste::Leave);
-            if self.machine.view().deletion.is_none() {
+            if view.deletion.is_none() {
                 // It came to its end by itself: there is nothing to run again after a boot.
                 let _ = std::fs::remove_file(self.world.context.dir.data.join(PLAN));
             }
             let _ = std::fs::remove_file(self.world.context.dir.file(CONTROL_SOCKET));
         }
         self.shown.send_if_modified(|shown| {
-            let view = self.machine.view();
             let changed = *shown != view;
             *shown = view;
             changed
