@@ -24,6 +24,15 @@ fn until_gone(pod: &Pod, instance: &str) {
     });
 }
 
+/// Waits until a container has said something: by then it has set its traps.
+#[track_caller]
+fn until_it_speaks(pod: &Pod, container: &str) {
+    until(10, "it has said something", || {
+        let said = pod.podshim("logs", &["-c", container]).stdout;
+        if said.is_empty() { Err(said) } else { Ok(()) }
+    });
+}
+
 #[test]
 fn what_ends_while_the_supervisor_is_stopped_is_told_when_it_goes_on() {
     on_each_runtime(|host| {
@@ -32,6 +41,7 @@ fn what_ends_while_the_supervisor_is_stopped_is_told_when_it_goes_on() {
             json!({"containers": [sh("c", script), sh("d", "sleep 1000")]}),
         ));
         pod.until_running();
+        until_it_speaks(&pod, "c");
         let (pid, supervisor) = (pod.pid("c"), supervisor(&pod));
         kill(Pid::from_raw(supervisor), Signal::SIGSTOP).expect("it runs");
         kill(Pid::from_raw(pid), Signal::SIGTERM).expect("it runs");
@@ -89,11 +99,12 @@ fn a_supervisor_without_descriptors_says_so_and_goes_on_when_it_has_some() {
 #[test]
 fn what_happens_while_the_state_takes_no_file_is_written_when_it_does() {
     on_each_runtime(|host| {
-        let script = "trap 'exit 7' TERM; while :; do sleep 0.05; done";
+        let script = "trap 'exit 7' TERM; echo up; while :; do sleep 0.05; done";
         let pod = host.start(&pod(
             json!({"containers": [sh("c", script), sh("d", "sleep 1000")]}),
         ));
         pod.until_running();
+        until_it_speaks(&pod, "c");
         let dir = host.path("state/pods").join(&pod.uid);
         let protect = |flag: &str| {
             run(Command::new("chattr").arg(flag).arg(&dir)).expect(0);
