@@ -123,6 +123,25 @@ fn after_a_dead_pause_what_succeeded_stays_so_on_failure() {
 }
 
 #[test]
+fn after_a_dead_pause_apps_wait_for_the_sidecars_though_one_of_them_is_done() {
+    let mut pod = pod(vec![
+        container("s", Role::Sidecar),
+        container("a", Role::App),
+        container("b", Role::App),
+    ]);
+    pod.restart_policy = OnFailure;
+    let lives: &[(&str, &[Life])] = &[
+        ("s", &[Life::obeys(0)]),
+        ("a", &[Life::ends(1, 0)]),
+        ("b", &[Life::obeys(0)]),
+    ];
+    let mut clock = Clock::start(&pod, lives);
+    clock.pass(5).shoot("pause-0").pass(15);
+    let order = clock.order(&["create s-1", "start s-1", "create b-1", "create a-1"]);
+    assert_eq!(order, ["create s-1", "start s-1", "create b-1"]);
+}
+
+#[test]
 fn c24_init_containers_run_in_order_and_failures_are_repeated() {
     let (i, j) = (container("i", Role::Init), container("j", Role::Init));
     let mut pod = pod(vec![i, j, container("a", Role::App)]);
