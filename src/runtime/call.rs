@@ -7,7 +7,7 @@ use crate::base::Exit;
 use crate::runtime::capture::{Capture, Keep};
 use crate::runtime::complaint::{Log, printable};
 use crate::runtime::driver::InitIo;
-use crate::runtime::{Refused, RuntimeError};
+use crate::runtime::{Refused, RuntimeError, arm};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -77,6 +77,7 @@ impl Call<'_> {
 
     /// Runs it with a container's stdio. Nothing is captured: what is printed is the container's, or nobody's.
     pub(super) async fn lending(self, io: InitIo) -> Result<(), RuntimeError> {
+        arm();
         let mut command = self.command();
         match io {
             InitIo::Pipes {
