@@ -22,6 +22,7 @@ mod kill;
 mod leftovers;
 mod logs;
 mod pods;
+mod progress;
 mod render;
 mod report;
 mod run;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  images/<sha256 of reference>.json   one record each, written whole and renamed
+//!  content/, partial/                   what came from registries and archives, see `blobs`
 //!  images.lock                         shared by whoever adds, exclusive for whoever removes
 //!  layers/<chain id>/                   unpacked, complete: the name appears by rename
 //!  layers/<chain id>.tmp/               being unpacked, or left by a crash
@@ -12,7 +13,9 @@
 
 use crate::bundle::ImageConfig;
 use crate::image::ImageError;
+use crate::image::blobs::Blobs;
 use crate::image::digest::Digest;
+use crate::image::layout::{Descriptor, INDEX_TYPES};
 use crate::image::root::{open_root, remove_tree};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -37,6 +40,15 @@ pub struct ImageRecord {
     pub size_bytes: u64,
     /// When it was built, RFC 3339 in UTC, as the image says.
     pub created: Option<String>,
+    /// What the registry calls what was asked for: an index or a manifest.
+    #[serde(default)]
+    pub digest: Option<Digest>,
+    /// The manifest in the content store, if the image is kept there as it came.
+    #[serde(default)]
+    pub content: Option<Descriptor>,
+    /// What is kept of it there, without the manifest: its configuration and layers.
+    #[serde(default)]
+    pub blobs: Vec<Digest>,
 }
 
 /// The store, locked as long as this value lives.
@@ -64,6 +76,7 @@ impl Store {
             DirBuilder::new().recursive(true).mode(0o755).create(data)?;
             private.create(data.join("layers"))?;
             private.create(data.join("images"))?;
+            Blobs::new(data).prepare()?;
             let lock = File::options()
                 .create(true)
                 .append(true)
@@ -81,6 +94,11 @@ impl Store {
             }),
             Err(source) => Err(store_error(data, source)),
         }
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> &Path {
+        &self.data
     }
 
     /// Where an unpacked layer is.
@@ -133,7 +151,25 @@ impl Store {
             file.persist(&path)?;
             Ok(())
         };
-        write().map_err(|source| store_error(&path, source))
+        write().map_err(|source| store_error(&path, source))?;
+        self.index()
+    }
+
+    /// Writes the index of the content store anew.
+    fn index(&self) -> Result<(), ImageError> {
+        let path = self.data.join("content/index.json");
+        let lock_path = self.data.join("index.lock");
+        let lock = File::options().create(true).append(true).open(&lock_path);
+        let _lock = lock
+            .and_then(|lock| lock.lock().map(|()| lock))
+            .map_err(|source| store_error(&lock_path, source))?;
+        let kept = records(&self.data)?.into_iter();
+        let manifests: Vec<Descriptor> = kept
+            .filter_map(|record| Some(record.content?.named(&record.reference)))
+            .collect();
+        let index = serde_json::json!({ "schemaVersion": 2, "mediaType": INDEX_TYPES[0], "manifests": manifests });
+        crate::sys::write_atomic(&path, index.to_string().as_bytes(), 0o600)
+            .map_err(|source| store_error(&path, source))
     }
 
     /// Removes a record.
@@ -152,7 +188,15 @@ impl Store {
             .iter()
             .map(|r| record_path(&self.data, &r.reference));
         keep.extend(names);
-        for directory in ["layers", "images"] {
+        let blobs = Blobs::new(&self.data);
+        let kept = records.iter().flat_map(|record| {
+            let manifest = record.content.as_ref().map(|content| &content.digest);
+            manifest.into_iter().chain(&record.blobs)
+        });
+        keep.extend(kept.map(|digest| blobs.path(digest)));
+        // The index first: it never names what is not there.
+        self.index()?;
+        for directory in ["layers", "images", "content/blobs/sha256", "partial"] {
             let directory = self.data.join(directory);
             let sweep = || -> io::Result<()> {
                 for entry in fs::read_dir(&directory)? {
@@ -163,6 +207,7 @@ impl Store {
                     // Renamed first: a crash in the middle must not leave half a layer under its name.
                     let aside = match path.extension() {
                         Some(_) => path,
+                        None if !path.is_dir() => path,
                         None => {
                             let aside = path.with_added_extension("tmp");
                             remove(&aside)?;
@@ -178,6 +223,19 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// The lock of the store to read, if nobody removes anything; without a store there is nothing to read.
+pub(super) fn try_shared(data: &Path) -> Option<File> {
+    let lock = File::open(data.join("images.lock")).ok()?;
+    lock.try_lock_shared().ok()?;
+    Some(lock)
+}
+
+/// Whether an exclusive lock would have to wait.
+pub(super) fn is_locked(data: &Path) -> bool {
+    let lock = File::open(data.join("images.lock"));
+    lock.is_ok_and(|lock| lock.try_lock().is_err())
 }
 
 /// Where a layer is or would be.
@@ -234,7 +292,7 @@ fn remove(path: &Path) -> io::Result<()> {
     remove_tree(open_root(parent)?, &name)
 }
 
-fn store_error(path: &Path, source: io::Error) -> ImageError {
+pub(super) fn store_error(path: &Path, source: io::Error) -> ImageError {
     ImageError::Store {
         path: path.display().to_string(),
         source,

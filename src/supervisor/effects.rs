@@ -1,22 +1,14 @@
 //! One function per action of the machine, of the same name. Those with an operation start a task and return at once.
 
 use crate::base::{InstanceId, Signal};
-use crate::image::{self, Image};
 use crate::pod::{Action, Failure, FailureReason, InstanceKind, OpId, Refusal, RequestId};
-use crate::supervisor::context::{Context, other, runtime_failure};
+use crate::supervisor::context::runtime_failure;
 use crate::supervisor::world::{Change, Completion, World};
-use crate::supervisor::{instance, sandbox};
+use crate::supervisor::{images, instance, sandbox};
 use crate::sys;
 use std::future::Future;
 use std::os::fd::AsFd;
-use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// First argument of the program that makes it bring one image and print it.
-pub const IMAGE_VERB: &str = "__image";
-/// How long bringing an image may take: loading a large archive from a slow disk takes minutes.
-const IMAGE_DEADLINE: Duration = Duration::from_secs(30 * 60);
 
 impl World {
     /// Does what the machine asks, in its order.
@@ -60,8 +52,15 @@ impl World {
 
     fn ensure_image(&mut self, op: OpId, container: String) {
         let context = Arc::clone(&self.context);
+        let ready = images::ready(&context, &container);
+        if ready.is_none() {
+            self.tasks.spawn(async move { Completion::Pulling(op) });
+        }
         self.run(op, async move {
-            let image = bring_image(&context, &container).await?;
+            let image = match ready {
+                Some(image) => image,
+                None => images::bring(&context, &container).await?,
+            };
             Ok(Change::Image(container, image))
         });
     }
@@ -139,43 +138,4 @@ impl World {
             let _ = reply.send(result);
         }
     }
-}
-
-/// The image if it is here; otherwise a short-lived process of this program brings it: unpacking and, later, TLS stay out of the
-/// resident one.
-async fn bring_image(context: &Context, container: &str) -> Result<Image, Failure> {
-    let pull = |message: String| Failure {
-        reason: FailureReason::ErrImagePull,
-        message,
-    };
-    let Some(container) = context.plan.pod.container(container) else {
-        return Err(pull(format!("pod has no container `{container}`")));
-    };
-    if let Some(image) = image::ready(&context.plan.dirs.data, &container.image) {
-        return Ok(image);
-    }
-    let mut command = tokio::process::Command::new("/proc/self/exe");
-    let policy = serde_json::to_string(&container.pull_policy).unwrap_or_default();
-    command.args([
-        IMAGE_VERB.as_ref(),
-        context.plan.dirs.data.as_os_str(),
-        container.image.as_ref(),
-        policy.as_ref(),
-    ]);
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true);
-    let output = tokio::time::timeout(IMAGE_DEADLINE, command.output()).await;
-    let output =
-        output.map_err(|_| pull(format!("image `{}` did not come in time", container.image)))?;
-    let output = output.map_err(|e| other("cannot start the image helper", &e))?;
-    let answer: Result<Image, Failure> = serde_json::from_slice(&output.stdout).map_err(|_| {
-        pull(format!(
-            "the image helper ended with {} and no answer",
-            output.status
-        ))
-    })?;
-    answer
 }

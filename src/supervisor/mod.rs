@@ -15,6 +15,7 @@ mod effects;
 mod exits;
 mod handle;
 mod hands;
+mod images;
 mod instance;
 mod keeper;
 mod link;
@@ -29,9 +30,9 @@ mod strays;
 mod world;
 
 pub use context::SECCOMP_PROFILES;
-pub use effects::IMAGE_VERB;
 pub use handle::Handle;
 pub use hands::{Hands, Process};
+pub use images::IMAGE_VERB;
 pub use keeper::{KEEPER_VERB, KeeperError, SUPERVISOR_VERB, keep};
 pub use plan::{Network, Plan};
 pub use run::{SupervisorError, supervise};

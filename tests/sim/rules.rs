@@ -91,7 +91,7 @@ impl Rules {
                     }
                 }
             }
-            Input::Exited { .. } | Input::Rejected { .. } | Input::Timer => {}
+            Input::Exited { .. } | Input::Pulling(_) | Input::Rejected { .. } | Input::Timer => {}
         }
         Ok(())
     }

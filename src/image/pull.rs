@@ -1,0 +1,291 @@
+//! From a registry reference to a record: where to ask, what for, and the layers, received side by side and unpacked in order.
+
+use crate::image::blobs::Blobs;
+use crate::image::config::Content;
+use crate::image::ensure::add;
+use crate::image::files::Files;
+use crate::image::layout::{Descriptor, INDEX_TYPES, MANIFEST_TYPES, check_blob, follow};
+use crate::image::registry::{Endpoint, Keyring, Name, PullError, Registries, Session, receive};
+use crate::image::store::{Access, Store, store_error};
+use crate::image::unpack::Limits;
+use crate::image::{ImageError, ImageRecord};
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::time::Duration;
+
+/// Layers received at once. Source: Docker and containerd; more does not fill a line better and annoys registries.
+const LAYERS_AT_ONCE: usize = 3;
+/// How long a registry may send nothing.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Bytes that must stay free on the disk of the store.
+const SPARE_BYTES: u64 = 16 << 20;
+
+/// How an image is pulled.
+pub struct Pull<'a> {
+    /// Secrets of the pod: documents of type `dockerconfigjson` or `dockercfg`.
+    pub secrets: &'a [Vec<u8>],
+    /// How long a registry may send nothing.
+    pub patience: Duration,
+    /// Is told what happens, from several threads.
+    pub progress: &'a (dyn Fn(Progress) + Sync),
+}
+
+impl Default for Pull<'_> {
+    fn default() -> Self {
+        Pull {
+            secrets: &[],
+            patience: PATIENCE,
+            progress: &|_| {},
+        }
+    }
+}
+
+impl std::fmt::Debug for Pull<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pull")
+            .field("patience", &self.patience)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What happens while an image is pulled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It is known how much there is: layers, and their bytes.
+    Begun {
+        /// How many layers.
+        layers: usize,
+        /// Their bytes as the registry has them.
+        bytes: u64,
+    },
+    /// So many more bytes are here.
+    Received(u64),
+    /// One more layer is unpacked, or was here.
+    Unpacked,
+}
+
+/// Pulls what a name means. `known` is what we have under it: if the registry has the same, nothing is pulled.
+pub(super) fn pull(
+    data: &Path,
+    name: &str,
+    known: Option<&ImageRecord>,
+    how: &Pull<'_>,
+) -> Result<ImageRecord, ImageError> {
+    let failed = |source| ImageError::Pull {
+        reference: name.to_owned(),
+        source: Box::new(source),
+    };
+    let registries = Registries::load().map_err(failed)?;
+    let keyring = Keyring::load(how.secrets).map_err(failed)?;
+    let store = Store::open(data, Access::Shared)?;
+    let mut last = None;
+    for candidate in registries.candidates(&Name::new(name)) {
+        for endpoint in registries.endpoints(&candidate).map_err(failed)? {
+            let source = Source {
+                endpoint: &endpoint,
+                keyring: &keyring,
+                name: &candidate,
+                how,
+            };
+            match source.bring(&store, name, known) {
+                Ok(record) => return Ok(record),
+                // Another registry does not mend our disk.
+                Err(error @ (ImageError::Store { .. } | ImageError::Layer { .. })) => {
+                    return Err(error);
+                }
+                Err(ImageError::Pull { source, .. }) => last = Some(failed(*source)),
+                Err(error) => last = Some(error),
+            }
+        }
+    }
+    Err(last.unwrap_or_else(|| {
+        failed(PullError::Configuration {
+            path: "registries.conf".to_owned(),
+            problem: "it leaves no registry to ask".to_owned(),
+        })
+    }))
+}
+
+/// One registry that may have an image.
+struct Source<'a> {
+    endpoint: &'a Endpoint,
+    keyring: &'a Keyring,
+    name: &'a Name,
+    how: &'a Pull<'a>,
+}
+
+impl Source<'_> {
+    fn bring(
+        &self,
+        store: &Store,
+        record_name: &str,
+        known: Option<&ImageRecord>,
+    ) -> Result<ImageRecord, ImageError> {
+        let failed = |source| ImageError::Pull {
+            reference: self.name.to_string(),
+            source: Box::new(source),
+        };
+        let session =
+            Session::open(self.endpoint, self.keyring, self.how.patience).map_err(failed)?;
+        let which = self.name.manifest();
+        if let Some((known, digest)) = known.and_then(|known| Some((known, known.digest.as_ref()?)))
+            && session.digest(&which).map_err(failed)?.as_ref() == Some(digest)
+        {
+            return Ok(known.clone());
+        }
+        let document = session.manifest(&which).map_err(failed)?;
+        let top = Descriptor::of(&document.bytes, document.media_type.as_deref());
+        if let Some(digest) = &self.name.digest {
+            let size = top.size;
+            check_blob(
+                format!("manifests/{which}"),
+                (digest, size),
+                (&top.digest, size),
+            )?;
+        }
+        let content = follow(
+            &|wanted| {
+                if wanted.digest == top.digest {
+                    return Ok(document.bytes.clone());
+                }
+                let kind = wanted.media_type.as_deref().unwrap_or(MANIFEST_TYPES[0]);
+                let bytes = match MANIFEST_TYPES.contains(&kind) || INDEX_TYPES.contains(&kind) {
+                    true => session
+                        .manifest(&wanted.digest.to_string())
+                        .map(|d| d.bytes),
+                    false => session.document(&wanted.digest),
+                };
+                bytes.map_err(failed)
+            },
+            &top,
+        )?;
+        let blobs = Blobs::new(store.data());
+        let mut record = self.layers(store, record_name, &session, &content)?;
+        if let Some((manifest, bytes)) = &content.manifest {
+            blobs.keep(bytes)?;
+            blobs.keep(&content.document)?;
+            record.content = Some(manifest.clone());
+        }
+        record.digest = Some(top.digest.clone());
+        store.write(&record)?;
+        Ok(record)
+    }
+
+    /// Receives what is missing and unpacks it.
+    fn layers(
+        &self,
+        store: &Store,
+        record_name: &str,
+        session: &Session,
+        content: &Content,
+    ) -> Result<ImageRecord, ImageError> {
+        let blobs = Blobs::new(store.data());
+        // The same layer twice is received once.
+        let mut queue = VecDeque::new();
+        let mut sizes = BTreeMap::new();
+        for (digest, size) in content
+            .layers
+            .iter()
+            .filter_map(|layer| layer.blob.as_ref())
+        {
+            if sizes.insert(digest, *size).is_none() {
+                queue.push_back((digest, *size));
+            }
+        }
+        let bytes = sizes
+            .values()
+            .fold(0_u64, |sum, size| sum.saturating_add(*size));
+        (self.how.progress)(Progress::Begun {
+            layers: content.layers.len(),
+            bytes,
+        });
+        let missing = sizes
+            .iter()
+            .filter(|(digest, size)| !blobs.has(digest, **size));
+        check_room(
+            store.data(),
+            missing.fold(0_u64, |sum, (_, size)| sum.saturating_add(*size)),
+        )?;
+        let files = Files::directory(&blobs.layout())?;
+        let (queue, stop) = (Mutex::new(queue), AtomicBool::new(false));
+        let (told, news) = mpsc::channel();
+        let progress = |count| (self.how.progress)(Progress::Received(count));
+        let receiver = |told: mpsc::Sender<_>| {
+            while let Some((digest, size)) = next(&queue, &stop) {
+                let result = receive(
+                    session,
+                    &blobs,
+                    (digest, size),
+                    self.how.patience,
+                    &stop,
+                    &progress,
+                );
+                if told.send((digest.clone(), result)).is_err() {
+                    return;
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..LAYERS_AT_ONCE.min(sizes.len()) {
+                let told = told.clone();
+                let receiver = &receiver;
+                scope.spawn(move || receiver(told));
+            }
+            drop(told);
+            let mut here = std::collections::BTreeSet::new();
+            let added = add(
+                store,
+                record_name,
+                &files,
+                content,
+                &mut |layer| {
+                    let Some((digest, _)) = &layer.blob else {
+                        return Ok(());
+                    };
+                    while !here.contains(digest) {
+                        // Every receiver tells of each of its layers before it ends.
+                        let Ok((digest, result)) = news.recv() else {
+                            break;
+                        };
+                        result?;
+                        here.insert(digest);
+                    }
+                    Ok(())
+                },
+                &|| (self.how.progress)(Progress::Unpacked),
+            );
+            stop.store(true, Ordering::Relaxed);
+            added
+        })
+    }
+}
+
+fn next<T>(queue: &Mutex<VecDeque<T>>, stop: &AtomicBool) -> Option<T> {
+    if stop.load(Ordering::Relaxed) {
+        return None;
+    }
+    queue
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .pop_front()
+}
+
+/// Refuses before anything is written what cannot fit, and what no layer is.
+fn check_room(data: &Path, bytes: u64) -> Result<(), ImageError> {
+    let room = || -> io::Result<u64> {
+        let disk = rustix::fs::statvfs(data)?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    };
+    let room = room().map_err(|source| store_error(data, source))?;
+    if bytes > Limits::LAYER.bytes || bytes.saturating_add(SPARE_BYTES) > room {
+        let text = format!("its layers have {bytes} bytes, and {room} are free");
+        return Err(store_error(
+            data,
+            io::Error::new(io::ErrorKind::StorageFull, text),
+        ));
+    }
+    Ok(())
+}
