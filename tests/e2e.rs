@@ -9,6 +9,7 @@ mod e2e {
     mod commands;
     mod environment;
     mod foreground;
+    mod health;
     mod lifecycle;
     mod logs;
     mod manifests;
@@ -17,5 +18,6 @@ mod e2e {
     mod sandbox;
     mod security;
     mod sharing;
+    mod sub_paths;
     mod volumes;
 }

@@ -1,11 +1,15 @@
-//! This program's other lives: keeper, supervisor, image helper. They are told everything by their arguments.
+//! This program's other lives: keeper, supervisor, helpers. They are told everything by their arguments.
 
 use crate::api;
+use crate::cli::exec_helper;
 use crate::cli::report;
 use crate::image::{self, Pull};
 use crate::pod::Failure;
+use crate::probe::{self, PROBE_VERB};
 use crate::store::PodDir;
-use crate::supervisor::{IMAGE_VERB, KEEPER_VERB, SUPERVISOR_VERB, keep, supervise};
+use crate::supervisor::{
+    EXEC_VERB, ExecAnswer, IMAGE_VERB, KEEPER_VERB, SUPERVISOR_VERB, keep, supervise,
+};
 use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -19,6 +23,8 @@ pub(super) fn main(argv: &[OsString]) -> Option<u8> {
         (KEEPER_VERB, [state, data]) => keeper(state, data),
         (SUPERVISOR_VERB, [state, data]) => supervisor(state, data),
         (IMAGE_VERB, [data, reference, policy]) => image_helper(data, reference, policy),
+        (EXEC_VERB, [limit, pid_file, argv @ ..]) => exec_helper(limit, pid_file, argv),
+        (PROBE_VERB, [task, host]) => probe_helper(task, host),
         _ => return None,
     };
     Some(match result {
@@ -54,6 +60,14 @@ fn supervisor(state: &OsString, data: &OsString) -> Result {
     )?)
 }
 
+/// Prints how the command ended, as JSON.
+fn exec_helper(limit: &OsString, pid_file: &OsString, argv: &[OsString]) -> Result {
+    let answer = exec_helper::run(limit, pid_file, argv)
+        .unwrap_or_else(|failed| ExecAnswer::NotRun(report::chain(failed.error.as_ref())));
+    println!("{}", serde_json::to_string(&answer)?);
+    Ok(())
+}
+
 /// Prints the image, or why there is none, as JSON. Standard input brings the Secrets to pull it with.
 fn image_helper(data: &OsString, reference: &OsString, policy: &OsString) -> Result {
     let policy = serde_json::from_str(&policy.to_string_lossy())?;
@@ -72,4 +86,11 @@ fn image_helper(data: &OsString, reference: &OsString, policy: &OsString) -> Res
     });
     println!("{}", serde_json::to_string(&answer)?);
     Ok(())
+}
+
+fn probe_helper(task: &OsString, host: &OsString) -> Result {
+    Ok(probe::help(
+        &task.to_string_lossy(),
+        &host.to_string_lossy(),
+    )?)
 }

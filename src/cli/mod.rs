@@ -1,7 +1,7 @@
 //! The command line: one verb per file. A verb reads its arguments, asks the layers below, prints. Standard output is data,
 //! standard error is messages; exit codes are in the README and never reused.
 //!
-//! Three hidden verbs are this program's other lives: keeper, supervisor, image helper.
+//! The hidden verbs are this program's other lives: keeper, supervisor, helpers for images and probes.
 
 mod args;
 mod check;
@@ -9,6 +9,7 @@ mod delete;
 mod doctor;
 mod events;
 mod exec;
+mod exec_helper;
 mod exit;
 mod follow;
 mod foreground;
@@ -34,6 +35,7 @@ mod table;
 mod terminal;
 mod version;
 mod wait;
+mod wait_child;
 
 use args::{Cli, Verb};
 use clap::{CommandFactory, FromArgMatches};

@@ -1,12 +1,12 @@
 //! The machine: a value that takes one input at a time and says what to do.
 
 use crate::base::{InstanceId, Mono, Now};
-use crate::manifest::Pod;
+use crate::manifest::{Container, Pod};
 use crate::pod::policy::{Look, Turn};
 use crate::pod::settings::Settings;
 use crate::pod::spec::Spec;
 use crate::pod::state::{Facts, State};
-use crate::pod::{Action, Input, PodView};
+use crate::pod::{Action, Input, PodView, Refusal, Request};
 
 /// The life of one pod. Nothing in it reads a clock or touches the world.
 #[derive(Clone, Debug)]
@@ -30,7 +30,10 @@ impl Machine {
 
     /// The machine that had this state; its next input is `Input::Recovered`. The pod must be the one it had then.
     pub fn restore(pod: &Pod, settings: Settings, mut state: State) -> Machine {
-        let spec = Spec::of(pod);
+        let mut spec = Spec::of(pod);
+        for container in &state.ephemeral {
+            spec.add(pod.restart_policy, container);
+        }
         let count = spec.containers.len();
         state.containers.resize_with(count, Facts::default);
         Machine {
@@ -52,6 +55,13 @@ impl Machine {
     pub fn step(&mut self, now: Now, input: Input) -> Vec<Action> {
         self.now = now;
         let before = self.state.clone();
+        let refused = match &input {
+            Input::Request {
+                request: Request::Debug { container },
+                ..
+            } => self.admit(container).err(),
+            _ => None,
+        };
         let mut turn = Turn {
             spec: &self.spec,
             settings: &self.settings,
@@ -60,7 +70,13 @@ impl Machine {
             actions: Vec::new(),
             wake: None,
         };
-        turn.take(input);
+        match (refused, input) {
+            (Some(refusal), Input::Request { id, .. }) => {
+                let result = Err(refusal);
+                turn.actions.push(Action::Reply { id, result });
+            }
+            (_, input) => turn.take(input),
+        }
         let Turn {
             mut actions, wake, ..
         } = turn;
@@ -69,6 +85,26 @@ impl Machine {
             actions.insert(0, Action::Persist);
         }
         actions
+    }
+
+    /// Adds a container for debugging.
+    fn admit(&mut self, container: &Container) -> Result<(), Refusal> {
+        if self.state.settled || self.state.is_ending() {
+            return Err(Refusal::PodEnded);
+        }
+        let mut taken = self.spec.containers.iter();
+        if taken.any(|other| other.name == container.name) {
+            return Err(Refusal::NameTaken(container.name.clone()));
+        }
+        self.spec.add(self.spec.restart_policy, container);
+        self.state.containers.push(Facts::default());
+        self.state.ephemeral.push(container.clone());
+        Ok(())
+    }
+
+    /// The containers that were added to the pod for debugging.
+    pub fn ephemeral(&self) -> &[Container] {
+        self.state.ephemeral()
     }
 
     /// The instances of which something may exist: what a new supervisor has to look for before `Input::Recovered`.

@@ -14,6 +14,7 @@ mod context;
 mod effects;
 mod exits;
 mod handle;
+mod handlers;
 mod hands;
 mod images;
 mod instance;
@@ -31,6 +32,7 @@ mod world;
 
 pub use context::SECCOMP_PROFILES;
 pub use handle::Handle;
+pub use handlers::{EXEC_VERB, ExecAnswer};
 pub use hands::{Hands, Process};
 pub use images::IMAGE_VERB;
 pub use keeper::{KEEPER_VERB, KeeperError, SUPERVISOR_VERB, keep};

@@ -127,6 +127,7 @@ where
         }
     };
     let mut world = World::new(context, hands)?;
+    world.know(machine.ephemeral());
     let (first, ended) = match (is_new, world.context.plan.rejected.clone()) {
         (true, Some((reason, message))) => (Input::Rejected { reason, message }, Vec::new()),
         (true, None) => (Input::Timer, Vec::new()),
@@ -324,6 +325,15 @@ impl Loop {
                     message,
                 });
             }
+            Completion::Probed {
+                instance,
+                kind,
+                answer,
+            } => self.step(Input::Probed {
+                instance,
+                kind,
+                answer,
+            }),
             Completion::Vanished { instance, exit } => {
                 if self.world.live.contains_key(&instance) {
                     self.world.finish(instance, exit);
@@ -336,8 +346,12 @@ impl Loop {
     fn step(&mut self, input: Input) {
         tracing::debug!(?input, "step");
         let actions = self.machine.step(sys::now(), input);
-        // A full disk does not stop the pod; it is tried again.
-        let _ = self.world.write_down(&self.machine);
+        self.world.know(self.machine.ephemeral());
+        let view = self.machine.view();
+        if actions.first() == Some(&Action::Persist) || *self.shown.borrow() != view {
+            // A full disk does not stop the pod; it is tried again.
+            let _ = self.world.write_down(&self.machine);
+        }
         self.act(actions);
     }
 

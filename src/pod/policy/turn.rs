@@ -34,7 +34,13 @@ impl Turn<'_> {
         self.absorb(input);
         if !self.state.settled {
             self.judge();
+            let was_down = self.state.teardown.is_some();
             self.take_down();
+            if was_down && self.state.teardown.is_none() {
+                // What it held back is looked at now: pause may have died meanwhile.
+                self.judge();
+                self.take_down();
+            }
             self.build_up();
         }
         self.note_verdict();
