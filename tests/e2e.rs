@@ -8,6 +8,7 @@ mod support;
 mod e2e {
     mod commands;
     mod environment;
+    mod explain;
     mod foreground;
     mod health;
     mod lifecycle;

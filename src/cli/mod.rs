@@ -5,6 +5,7 @@
 
 mod args;
 mod check;
+mod debug;
 mod delete;
 mod doctor;
 mod events;
@@ -27,14 +28,17 @@ mod render;
 mod report;
 mod run;
 mod settings;
+mod simulate;
 mod source;
 mod spawn;
 mod stop;
 mod table;
 mod terminal;
+mod timeline;
 mod version;
 mod wait;
 mod wait_child;
+mod why;
 
 use args::{Cli, Verb};
 use clap::{CommandFactory, FromArgMatches};
@@ -65,6 +69,9 @@ pub fn main() -> u8 {
         Verb::Events(args) => events::events(&settings, &args),
         Verb::Check(args) => check::check(&args),
         Verb::Render(args) => render::render(&settings, &args),
+        Verb::Why(args) => why::why(&settings, &args),
+        Verb::Simulate(args) => simulate::simulate(&args),
+        Verb::Debug(args) => debug::debug(&settings, &args),
         Verb::Image(args) => image::image(&settings, &args.verb),
         Verb::Doctor(args) => doctor::doctor(&settings, &args),
         Verb::Info(args) => info::info(&settings, &matches, &args),
