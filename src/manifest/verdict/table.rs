@@ -30,6 +30,40 @@ const DRIVER: Rule = Refused("mount it on the host and use hostPath");
 const ISSUER: Rule = Refused("needs an API server to issue it");
 const NO_OWNER: Rule = Later("files of volumes belong to root or to fsGroup");
 
+const HTTP_GET: Rule = Fields(&[
+    ("host", Supported),
+    ("httpHeaders", Supported),
+    ("path", Supported),
+    ("port", Supported),
+    ("protocol", Later("httpGet speaks HTTP/1.1")),
+    ("scheme", Supported),
+]);
+const HANDLER: Rule = Fields(&[
+    ("exec", Supported),
+    ("httpGet", HTTP_GET),
+    ("sleep", Supported),
+    ("tcpSocket", Supported),
+]);
+const PROBE: Rule = Fields(&[
+    ("exec", Supported),
+    ("failureThreshold", Supported),
+    (
+        "grpc",
+        Fields(&[
+            ("mode", Later("gRPC probes speak plaintext")),
+            ("port", Supported),
+            ("service", Supported),
+        ]),
+    ),
+    ("httpGet", HTTP_GET),
+    ("initialDelaySeconds", Supported),
+    ("periodSeconds", Supported),
+    ("successThreshold", Supported),
+    ("tcpSocket", Supported),
+    ("terminationGracePeriodSeconds", Supported),
+    ("timeoutSeconds", Supported),
+]);
+
 /// A Pod.
 pub const POD: &[(&str, Rule)] = &[
     ("apiVersion", Supported),
@@ -216,12 +250,12 @@ const CONTAINER: &[(&str, Rule)] = &[
     (
         "lifecycle",
         Fields(&[
-            ("postStart", Supported),
-            ("preStop", Supported),
+            ("postStart", HANDLER),
+            ("preStop", HANDLER),
             ("stopSignal", Supported),
         ]),
     ),
-    ("livenessProbe", Supported),
+    ("livenessProbe", PROBE),
     ("name", Supported),
     (
         "ports",
@@ -243,7 +277,7 @@ const CONTAINER: &[(&str, Rule)] = &[
             ("protocol", Supported),
         ]),
     ),
-    ("readinessProbe", Supported),
+    ("readinessProbe", PROBE),
     (
         "resizePolicy",
         Ignored("resources of a running pod do not change"),
@@ -268,7 +302,7 @@ const CONTAINER: &[(&str, Rule)] = &[
             ("windowsOptions", Refused(WINDOWS)),
         ]),
     ),
-    ("startupProbe", Supported),
+    ("startupProbe", PROBE),
     ("stdin", Supported),
     ("stdinOnce", Supported),
     ("terminationMessagePath", Supported),
