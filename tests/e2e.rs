@@ -7,6 +7,7 @@ mod support;
 
 mod e2e {
     mod commands;
+    mod debug;
     mod environment;
     mod explain;
     mod foreground;

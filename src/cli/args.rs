@@ -115,7 +115,7 @@ pub(super) enum Verb {
     Why(WhyArgs),
     /// Show the life of a pod on a virtual clock; nothing is run
     Simulate(SimulateArgs),
-    /// Look into what a pod did
+    /// A container with tools in a running pod; or a replay of its journal
     Debug(DebugArgs),
     /// Local images
     Image(ImageArgs),
@@ -423,9 +423,44 @@ pub(super) struct SimulateArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct DebugArgs {
     #[command(subcommand)]
-    pub verb: DebugVerb,
+    pub verb: Option<DebugVerb>,
+    #[command(flatten)]
+    pub container: DebugContainer,
+}
+
+/// A container for debugging.
+#[derive(Debug, Args)]
+pub(super) struct DebugContainer {
+    /// Pod
+    #[arg(value_name = "POD", required = true)]
+    pub pod: Option<String>,
+    /// Image with the tools
+    #[arg(long, required = true)]
+    pub image: Option<String>,
+    /// See the processes of this container
+    #[arg(long, value_name = "CONTAINER")]
+    pub target: Option<String>,
+    /// Name of the new container [default: debugger- and five characters]
+    #[arg(short, long)]
+    pub container: Option<String>,
+    /// Always, IfNotPresent or Never
+    #[arg(long, value_name = "POLICY")]
+    pub image_pull_policy: Option<String>,
+    /// Pass standard input
+    #[arg(short = 'i', long)]
+    pub stdin: bool,
+    /// Give it a terminal
+    #[arg(short = 't', long)]
+    pub tty: bool,
+    /// More environment
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    pub env: Vec<String>,
+    /// The command [default: sh]
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]

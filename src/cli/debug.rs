@@ -3,7 +3,7 @@
 use crate::cli::args::{DebugArgs, DebugVerb, ReplayArgs};
 use crate::cli::exit::{Code, DONE, Failed, Outcome, cannot};
 use crate::cli::settings::Settings;
-use crate::cli::{pods, report, timeline};
+use crate::cli::{debug_container, pods, report, timeline};
 use crate::pod::{Comparison, Difference, Moment, MomentKind, Replayed, Timeline, replay};
 use crate::store::{PodDir, read_events, read_journal, read_json};
 use crate::supervisor::{Plan, PodRecord, Snapshot};
@@ -31,7 +31,8 @@ enum Lacks {
 
 pub(super) fn debug(settings: &Settings, args: &DebugArgs) -> Outcome {
     match &args.verb {
-        DebugVerb::Replay(args) => replay_one(settings, args),
+        Some(DebugVerb::Replay(args)) => replay_one(settings, args),
+        None => debug_container::debug(settings, &args.container),
     }
 }
 

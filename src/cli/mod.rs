@@ -6,6 +6,7 @@
 mod args;
 mod check;
 mod debug;
+mod debug_container;
 mod delete;
 mod doctor;
 mod events;
