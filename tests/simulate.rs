@@ -219,3 +219,34 @@ fn the_reasons_of_a_pod_that_ends_say_who_is_killed_when() {
     let script = "job runs\ndone exits 0 after 1s\n";
     assert_golden("why-deadline", &reasons(&scene, script, "1m"));
 }
+
+#[test]
+fn a_probe_that_fails_and_a_hook_that_takes_its_time_are_seen() {
+    let mut web = container("web");
+    web["readinessProbe"] = json!({"tcpSocket": {"port": 80}, "periodSeconds": 5});
+    web["livenessProbe"] =
+        json!({"tcpSocket": {"port": 80}, "periodSeconds": 5, "terminationGracePeriodSeconds": 3});
+    web["lifecycle"] = json!({"preStop": {"exec": {"command": ["true"]}}});
+    let scene = Scene::new(&json!({"containers": [web]}));
+    let script = "probe web readiness fails from 10s to 30s\nprobe web liveness fails from 40s to 53s\n\
+                  hook web preStop takes 1s\nweb never stops\n";
+    let text = scene.text(script, &["--until", "70s", "--why"]);
+    let at = |start: &str| {
+        text.lines().any(|line| {
+            line.split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ")
+                .starts_with(start)
+        })
+    };
+    assert!(
+        at("t=20.0s pod condition Ready False"),
+        "the third failure decides: {text}"
+    );
+    assert!(at("t=30.0s pod condition Ready True"), "{text}");
+    assert!(at("t=50.0s web event Killing"), "{text}");
+    assert!(
+        at("t=53.0s web state Terminated Error 137") || at("t=53.0s web event Exited"),
+        "{text}"
+    );
+}

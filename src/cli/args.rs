@@ -111,6 +111,8 @@ pub(super) enum Verb {
     Check(CheckArgs),
     /// Print the OCI bundles of a manifest; changes nothing, needs no root
     Render(RenderArgs),
+    /// Show everything about pods, for people
+    Describe(PodArgs),
     /// Say why a pod is as it is, and what comes next
     Why(WhyArgs),
     /// Show the life of a pod on a virtual clock; nothing is run
@@ -388,6 +390,13 @@ pub(super) struct RenderArgs {
     /// Print the values of secrets
     #[arg(long)]
     pub show_secrets: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PodArgs {
+    /// Pods
+    #[arg(value_name = "POD", required = true)]
+    pub pods: Vec<String>,
 }
 
 #[derive(Debug, Args)]

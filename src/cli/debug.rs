@@ -3,7 +3,7 @@
 use crate::cli::args::{DebugArgs, DebugVerb, ReplayArgs};
 use crate::cli::exit::{Code, DONE, Failed, Outcome, cannot};
 use crate::cli::settings::Settings;
-use crate::cli::{debug_container, pods, report, timeline};
+use crate::cli::{debug_container, pods, report, table, timeline};
 use crate::pod::{Comparison, Difference, Moment, MomentKind, Replayed, Timeline, replay};
 use crate::store::{PodDir, read_events, read_journal, read_json};
 use crate::supervisor::{Plan, PodRecord, Snapshot};
@@ -37,14 +37,7 @@ pub(super) fn debug(settings: &Settings, args: &DebugArgs) -> Outcome {
 }
 
 fn replay_one(settings: &Settings, args: &ReplayArgs) -> Outcome {
-    let as_json = match args.output.as_str() {
-        "table" => false,
-        "json" => true,
-        other => {
-            let message = format!("unknown output format `{other}`");
-            return Err(Failed::new(Code::Usage, message).hint("table or json"));
-        }
-    };
+    let as_json = table::is_json(&args.output, "table")?;
     // The snapshot before the journal: a pod that lives writes them in the other order.
     let pod = recorded(settings, &args.pod)?;
     let name = || pod.plan.pod.name.clone();

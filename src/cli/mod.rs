@@ -8,6 +8,7 @@ mod check;
 mod debug;
 mod debug_container;
 mod delete;
+mod describe;
 mod doctor;
 mod events;
 mod exec;
@@ -70,6 +71,7 @@ pub fn main() -> u8 {
         Verb::Events(args) => events::events(&settings, &args),
         Verb::Check(args) => check::check(&args),
         Verb::Render(args) => render::render(&settings, &args),
+        Verb::Describe(args) => describe::describe(&settings, &args),
         Verb::Why(args) => why::why(&settings, &args),
         Verb::Simulate(args) => simulate::simulate(&args),
         Verb::Debug(args) => debug::debug(&settings, &args),

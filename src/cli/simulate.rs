@@ -14,14 +14,7 @@ use std::path::Path;
 const MAX_SCRIPT_BYTES: u64 = 2 * 1024 * 1024;
 
 pub(super) fn simulate(args: &SimulateArgs) -> Outcome {
-    let as_json = match args.output.as_str() {
-        "table" => false,
-        "json" => true,
-        other => {
-            let message = format!("unknown output format `{other}`");
-            return Err(Failed::new(Code::Usage, message).hint("table or json"));
-        }
-    };
+    let as_json = table::is_json(&args.output, "table")?;
     let until = table::duration(&args.until)?;
     let loaded = source::load_with(&args.files, source::Ids::OfContent)?;
     let [pod] = &loaded.pods[..] else {

@@ -1,8 +1,20 @@
-//! Columns as kubectl prints them, ages, durations.
+//! Columns as kubectl prints them, ages, durations, and whether columns are wanted.
 
 use crate::cli::exit::{Code, Failed};
 use std::io::{self, Write};
 use std::time::Duration;
+
+/// Whether a verb that prints `plain` or JSON is to print JSON.
+pub(super) fn is_json(output: &str, plain: &str) -> Result<bool, Failed> {
+    match output {
+        "json" => Ok(true),
+        output if output == plain => Ok(false),
+        other => {
+            let message = format!("unknown output format `{other}`");
+            Err(Failed::new(Code::Usage, message).hint(format!("{plain} or json")))
+        }
+    }
+}
 
 /// Prints rows under a heading.
 pub(super) fn print(heading: Option<&[&str]>, rows: &[Vec<String>]) {

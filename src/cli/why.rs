@@ -14,14 +14,7 @@ use serde_json::{Value, json};
 use std::fmt::Write;
 
 pub(super) fn why(settings: &Settings, args: &WhyArgs) -> Outcome {
-    let as_json = match args.output.as_str() {
-        "text" => false,
-        "json" => true,
-        other => {
-            let message = format!("unknown output format `{other}`");
-            return Err(Failed::new(Code::Usage, message).hint("text or json"));
-        }
-    };
+    let as_json = table::is_json(&args.output, "text")?;
     let since = args.since.as_deref().map(table::duration).transpose()?;
     let (pod, container) = pods::find_with_container(settings, &args.pod)?;
     if let Some(name) = &container {
@@ -149,7 +142,8 @@ fn cause_line(cause: &Cause) -> String {
     }
 }
 
-fn next_line(next: &Next, now: Now) -> String {
+/// What comes next, with its moment.
+pub(super) fn next_line(next: &Next, now: Now) -> String {
     match next.at {
         None => next.text.clone(),
         Some(at) => format!(

@@ -67,6 +67,9 @@ fn the_journal_of_many_supervisors_replays_to_the_identical_state() {
         for _ in 0..3 {
             dead = Life::Supervisor.of_but(&pod, dead);
             kill_now(dead);
+            // It answers from what was written, whoever lives.
+            let reasons = host.podshim(["why", "p"]).expect(0).text();
+            assert!(reasons.starts_with("pod/p is "), "{reasons}");
         }
         Life::Supervisor.of_but(&pod, dead);
         pod.until_restarted("c", 2);

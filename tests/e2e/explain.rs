@@ -83,3 +83,123 @@ fn a_recorded_life_replays_to_the_identical_state() {
         );
     });
 }
+
+/// The lines of an explanation that begin so.
+fn lines<'a>(text: &'a str, start: &str) -> Vec<&'a str> {
+    text.lines()
+        .filter(|line| line.trim_start().starts_with(start))
+        .collect()
+}
+
+#[test]
+fn why_tells_the_chain_of_causes_the_rule_and_the_next_start() {
+    on_each_runtime(|host| {
+        let mut manifest = host.command(["run", "-d", "-f"]);
+        let spec = json!({"restartPolicy": "Always", "containers": [sh("bad", "exit 3"), sh("good", "sleep 1000")]});
+        manifest.arg(host.manifest(&[pod(spec)]));
+        manifest.env("PODSHIM_BACKOFF_INITIAL", "100");
+        manifest.env("PODSHIM_BACKOFF_MAX", "100");
+        crate::support::run(&mut manifest).expect(0);
+        let pod = host.pod("p");
+        pod.until_waiting("bad", "CrashLoopBackOff");
+        let said = host.podshim(["why", "p/bad"]).expect(0).text();
+        assert!(
+            said.starts_with("pod/p/bad is Waiting CrashLoopBackOff\n"),
+            "{said}"
+        );
+        assert!(
+            said.contains("Exited: Container bad ended: exit code 3"),
+            "{said}"
+        );
+        assert!(
+            said.contains("rule: restartPolicy Always restarts it"),
+            "{said}"
+        );
+        let next = lines(&said, "next: ");
+        assert!(
+            next.len() == 1 && next[0].ends_with("it is created again: restart 2"),
+            "{said}"
+        );
+
+        let whole = host.podshim(["why", "p"]).expect(0).text();
+        assert!(
+            whole.contains("containers with unready status: [bad]"),
+            "{whole}"
+        );
+        assert!(
+            !whole.contains("pod/p/good"),
+            "what is well needs no reason: {whole}"
+        );
+        host.podshim(["why", "p/none"]).expect(3);
+        host.podshim(["why", "none"]).expect(3);
+
+        pod.podshim("stop", &[]).expect(0);
+        let document = host.podshim(["why", "p", "-o", "json"]).expect(0).json();
+        assert_eq!(document["supervisor"], "Ended");
+        let of = |container: &Value| {
+            let all = document["explanations"].as_array().expect("a list");
+            all.iter()
+                .find(|e| e["container"] == *container)
+                .expect("one")
+                .clone()
+        };
+        assert_eq!(of(&Value::Null)["state"], "Failed");
+        assert_eq!(of(&json!("bad"))["state"], "Terminated Error 3");
+        assert_eq!(
+            of(&json!("good"))["next"],
+            json!([]),
+            "nothing comes after the end"
+        );
+    });
+}
+
+#[test]
+fn a_description_has_everything_but_the_secrets() {
+    on_each_runtime(|host| {
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "vault"}, "stringData": {"word": "open-sesame"},
+        });
+        let key = json!({"secretKeyRef": {"name": "vault", "key": "word"}});
+        let web = with(
+            sh("web", "trap 'exit 0' TERM; while :; do sleep 0.05; done"),
+            json!({
+                "env": [{"name": "WORD", "valueFrom": key}],
+                "resources": {"limits": {"memory": "32Mi"}},
+                "volumeMounts": [{"name": "d", "mountPath": "/d"}],
+            }),
+        );
+        let spec = json!({"containers": [web], "volumes": [{"name": "d", "emptyDir": {}}]});
+        let pod = host.start_all(&[secret, pod(spec)]);
+        pod.until_running();
+        let said = pod.podshim("describe", &[]).expect(0).text();
+        let words: Vec<Vec<&str>> = said
+            .lines()
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        for line in [
+            "Name: p",
+            "Status: Running",
+            "State: Running",
+            "memory: 32Mi",
+            "WORD: <set to the key 'word' in secret 'vault'> Optional: false",
+            "/d from d (rw)",
+            "Ready True",
+            "Type: EmptyDir (a temporary directory that shares a pod's lifetime)",
+            "QoS Class: Burstable",
+        ] {
+            let line: Vec<&str> = line.split_whitespace().collect();
+            assert!(words.contains(&line), "{line:?} in {said}");
+        }
+        assert!(!said.contains("open-sesame"), "{said}");
+        let journal = host.path("state/pods").join(&pod.uid).join("journal.jsonl");
+        let journal = std::fs::read_to_string(journal).expect("a journal");
+        assert!(!journal.contains("open-sesame"), "{journal}");
+        pod.podshim("stop", &[]).expect(0);
+        let said = pod.podshim("describe", &[]).expect(0).text();
+        assert!(
+            said.contains("Stopping pod p") && said.contains("Terminated"),
+            "{said}"
+        );
+        host.podshim(["describe", "none"]).expect(3);
+    });
+}
