@@ -452,7 +452,7 @@ fn a_read_only_root_leaves_volumes_and_hosts_writable() {
     stage.pod.volumes = vec![Volume {
         name: "w".to_owned(),
         source: VolumeSource::EmptyDir {
-            memory: false,
+            medium: Medium::Disk,
             size_limit: None,
         },
     }];

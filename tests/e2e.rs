@@ -6,13 +6,16 @@
 mod support;
 
 mod e2e {
+    mod claims;
     mod commands;
+    mod copy;
     mod environment;
     mod foreground;
     mod lifecycle;
     mod logs;
     mod manifests;
     mod paths;
+    mod propagation;
     mod resources;
     mod sandbox;
     mod security;

@@ -144,7 +144,7 @@ fn a_web_server_with_the_default_profile() {
     scene.mount(
         "data",
         VolumeSource::EmptyDir {
-            memory: false,
+            medium: Medium::Disk,
             size_limit: None,
         },
         "/data",
@@ -185,7 +185,7 @@ fn a_read_only_root_with_volumes_of_every_access() {
         kind: podshim::manifest::HostPathType::Unset,
     };
     let empty = VolumeSource::EmptyDir {
-        memory: true,
+        medium: Medium::Memory,
         size_limit: None,
     };
     scene.mount("w", empty, "/w/x");

@@ -5,6 +5,7 @@
 
 mod args;
 mod check;
+mod cp;
 mod delete;
 mod doctor;
 mod events;
@@ -32,6 +33,7 @@ mod stop;
 mod table;
 mod terminal;
 mod version;
+mod volume;
 mod wait;
 
 use args::{Cli, Verb};
@@ -56,6 +58,7 @@ pub fn main() -> u8 {
         Verb::Get(args) => get::get(&settings, &args),
         Verb::Logs(args) => logs::logs(&settings, &args),
         Verb::Exec(args) => exec::exec(&settings, &args),
+        Verb::Cp(args) => cp::cp(&settings, &args),
         Verb::Stop(args) => stop::stop(&settings, &args),
         Verb::Kill(args) => kill::kill(&settings, &args),
         Verb::Delete(args) => delete::delete(&settings, &args),
@@ -64,6 +67,7 @@ pub fn main() -> u8 {
         Verb::Check(args) => check::check(&args),
         Verb::Render(args) => render::render(&settings, &args),
         Verb::Image(args) => image::image(&settings, &args.verb),
+        Verb::Volume(args) => volume::volume(&settings, &args.verb),
         Verb::Doctor(args) => doctor::doctor(&settings, &args),
         Verb::Info(args) => info::info(&settings, &matches, &args),
         Verb::Version(args) => version::version(&args),

@@ -24,10 +24,17 @@ pub(super) struct Context {
     pub cgroup: PodCgroup,
     pub cgroup_values: PodCgroupValues,
     pub keeper: OwnedFd,
+    /// The host's mount namespace, of pods that share mounts with it.
+    pub host_mounts: Option<OwnedFd>,
 }
 
 impl Context {
-    pub fn new(dir: PodDir, plan: Plan, keeper: OwnedFd) -> Result<Context, SupervisorError> {
+    pub fn new(
+        dir: PodDir,
+        plan: Plan,
+        keeper: OwnedFd,
+        host_mounts: Option<OwnedFd>,
+    ) -> Result<Context, SupervisorError> {
         let driver = Driver {
             deadlines: plan.deadlines,
             ..Driver::new(plan.runtime.clone(), dir.file("runtime"))
@@ -48,6 +55,7 @@ impl Context {
             cgroup,
             cgroup_values,
             keeper,
+            host_mounts,
         })
     }
 
