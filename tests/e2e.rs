@@ -6,7 +6,9 @@
 mod support;
 
 mod e2e {
+    mod claims;
     mod commands;
+    mod copy;
     mod debug;
     mod environment;
     mod explain;
@@ -16,6 +18,7 @@ mod e2e {
     mod logs;
     mod manifests;
     mod paths;
+    mod propagation;
     mod resources;
     mod sandbox;
     mod security;

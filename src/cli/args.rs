@@ -96,6 +96,8 @@ pub(super) enum Verb {
     Logs(LogsArgs),
     /// Run a command in a container
     Exec(ExecArgs),
+    /// Copy files to or from a container
+    Cp(CpArgs),
     /// Stop a pod; its status and logs stay
     Stop(StopArgs),
     /// Send a signal to containers
@@ -121,6 +123,8 @@ pub(super) enum Verb {
     Debug(DebugArgs),
     /// Local images
     Image(ImageArgs),
+    /// Named volumes
+    Volume(VolumeArgs),
     /// Check this machine and look for leftovers
     Doctor(DoctorArgs),
     /// Show the configuration and this machine
@@ -292,6 +296,19 @@ pub(super) struct ExecArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct CpArgs {
+    /// A path, [namespace/]pod[/container]:path, or - for a tar archive on standard input
+    #[arg(value_name = "SOURCE")]
+    pub source: String,
+    /// A path, [namespace/]pod[/container]:path, or - for a tar archive on standard output
+    #[arg(value_name = "DESTINATION")]
+    pub destination: String,
+    /// Which container
+    #[arg(short, long)]
+    pub container: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct StopArgs {
     /// Pods
     #[arg(value_name = "POD", required = true)]
@@ -340,6 +357,9 @@ pub(super) struct DeleteArgs {
     /// A pod that does not exist is fine
     #[arg(long)]
     pub ignore_not_found: bool,
+    /// Delete its named volumes too, unless another pod uses them
+    #[arg(long)]
+    pub volumes: bool,
 }
 
 #[derive(Debug, Args)]
@@ -517,6 +537,43 @@ pub(super) enum ImageVerb {
         /// Their names
         #[arg(required = true)]
         images: Vec<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct VolumeArgs {
+    #[command(subcommand)]
+    pub verb: VolumeVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum VolumeVerb {
+    /// List volumes and the pods that use them
+    Ls {
+        /// table or json
+        #[arg(short, long, default_value = "table")]
+        output: String,
+        /// All namespaces
+        #[arg(short = 'A', long)]
+        all_namespaces: bool,
+    },
+    /// Show volumes as JSON
+    Inspect {
+        /// [namespace/]name
+        #[arg(required = true, value_name = "VOLUME")]
+        volumes: Vec<String>,
+    },
+    /// Remove volumes that no pod uses, with their data
+    Rm {
+        /// [namespace/]name
+        #[arg(required = true, value_name = "VOLUME")]
+        volumes: Vec<String>,
+    },
+    /// Remove all volumes that no pod uses, with their data
+    Prune {
+        /// All namespaces
+        #[arg(short = 'A', long)]
+        all_namespaces: bool,
     },
 }
 

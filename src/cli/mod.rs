@@ -5,6 +5,7 @@
 
 mod args;
 mod check;
+mod cp;
 mod debug;
 mod debug_container;
 mod delete;
@@ -38,6 +39,7 @@ mod table;
 mod terminal;
 mod timeline;
 mod version;
+mod volume;
 mod wait;
 mod wait_child;
 mod why;
@@ -64,6 +66,7 @@ pub fn main() -> u8 {
         Verb::Get(args) => get::get(&settings, &args),
         Verb::Logs(args) => logs::logs(&settings, &args),
         Verb::Exec(args) => exec::exec(&settings, &args),
+        Verb::Cp(args) => cp::cp(&settings, &args),
         Verb::Stop(args) => stop::stop(&settings, &args),
         Verb::Kill(args) => kill::kill(&settings, &args),
         Verb::Delete(args) => delete::delete(&settings, &args),
@@ -76,6 +79,7 @@ pub fn main() -> u8 {
         Verb::Simulate(args) => simulate::simulate(&args),
         Verb::Debug(args) => debug::debug(&settings, &args),
         Verb::Image(args) => image::image(&settings, &args.verb),
+        Verb::Volume(args) => volume::volume(&settings, &args.verb),
         Verb::Doctor(args) => doctor::doctor(&settings, &args),
         Verb::Info(args) => info::info(&settings, &matches, &args),
         Verb::Version(args) => version::version(&args),

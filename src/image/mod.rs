@@ -36,7 +36,7 @@ mod users;
 pub use ensure::{Image, ensure, inspect, list, prune, ready, remove};
 pub use error::ImageError;
 pub use load::load;
-pub use overlay::mount_overlay;
+pub use overlay::{mount_overlay, mount_read_only};
 pub use reference::Reference;
 pub use root::resolve_in_root;
 pub use store::ImageRecord;

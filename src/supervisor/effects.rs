@@ -2,14 +2,15 @@
 
 use crate::base::{InstanceId, Signal};
 use crate::image::{self, Image};
-use crate::manifest::ProbeKind;
+use crate::manifest::{ProbeKind, PullPolicy, VolumeSource};
 use crate::pod::{
     Action, Failure, FailureReason, HookKind, InstanceKind, OpId, Refusal, RequestId,
 };
 use crate::supervisor::context::{Context, other, runtime_failure};
 use crate::supervisor::world::{Change, Completion, World};
-use crate::supervisor::{handlers, instance, sandbox};
+use crate::supervisor::{Hands, handlers, instance, sandbox};
 use crate::sys;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::os::fd::AsFd;
 use std::process::Stdio;
@@ -77,8 +78,8 @@ impl World {
     fn ensure_image(&mut self, op: OpId, container: String) {
         let context = Arc::clone(&self.context);
         self.run(op, async move {
-            let image = bring_image(&context, &container).await?;
-            Ok(Change::Image(container, image))
+            let images = bring_images(&context, &container).await?;
+            Ok(Change::Images(container, images))
         });
     }
 
@@ -209,25 +210,53 @@ impl World {
     }
 }
 
-/// The image if it is here; otherwise a short-lived process of this program brings it: unpacking and, later, TLS stay out of the
-/// resident one.
-async fn bring_image(context: &Context, container: &str) -> Result<Image, Failure> {
-    let pull = |message: String| Failure {
+fn pull(message: String) -> Failure {
+    Failure {
         reason: FailureReason::ErrImagePull,
         message,
-    };
-    let Some(container) = context.plan.pod.container(container) else {
+    }
+}
+
+/// The image of a container and those of the volumes that it mounts, by their names in [`Hands`](crate::supervisor::Hands).
+async fn bring_images(
+    context: &Context,
+    container: &str,
+) -> Result<BTreeMap<String, Image>, Failure> {
+    let pod = &context.plan.pod;
+    let Some(container) = pod.container(container) else {
         return Err(pull(format!("pod has no container `{container}`")));
     };
-    if let Some(image) = image::ready(&context.plan.dirs.data, &container.image) {
+    let own = bring_image(context, &container.image, container.pull_policy).await?;
+    let mut images = BTreeMap::from([(container.name.clone(), own)]);
+    for volume in pod.image_volumes(container) {
+        if let VolumeSource::Image {
+            reference,
+            pull_policy,
+        } = &volume.source
+        {
+            let image = bring_image(context, reference, *pull_policy).await?;
+            images.insert(Hands::image_volume(&volume.name), image);
+        }
+    }
+    Ok(images)
+}
+
+/// The image if it is here; otherwise a short-lived process of this program brings it: unpacking and, later, TLS stay out of the
+/// resident one.
+async fn bring_image(
+    context: &Context,
+    reference: &str,
+    policy: PullPolicy,
+) -> Result<Image, Failure> {
+    if let Some(image) = image::ready(&context.plan.dirs.data, reference) {
         return Ok(image);
     }
     let mut command = tokio::process::Command::new("/proc/self/exe");
-    let policy = serde_json::to_string(&container.pull_policy).unwrap_or_default();
+    let policy = serde_json::to_string(&policy).unwrap_or_default();
     command.args([
         IMAGE_VERB.as_ref(),
         context.plan.dirs.data.as_os_str(),
-        container.image.as_ref(),
+        reference.as_ref(),
         policy.as_ref(),
     ]);
     command
@@ -236,8 +265,7 @@ async fn bring_image(context: &Context, container: &str) -> Result<Image, Failur
         .stderr(Stdio::null())
         .kill_on_drop(true);
     let output = tokio::time::timeout(IMAGE_DEADLINE, command.output()).await;
-    let output =
-        output.map_err(|_| pull(format!("image `{}` did not come in time", container.image)))?;
+    let output = output.map_err(|_| pull(format!("image `{reference}` did not come in time")))?;
     let output = output.map_err(|e| other("cannot start the image helper", &e))?;
     let answer: Result<Image, Failure> = serde_json::from_slice(&output.stdout).map_err(|_| {
         pull(format!(

@@ -6,7 +6,7 @@ use crate::runtime::CgroupError;
 use crate::store::{CONTROL_SOCKET, Journal, PodDir, read_json};
 use crate::supervisor::context::Context;
 use crate::supervisor::handle::{Asked, Handle, handle};
-use crate::supervisor::link::{self, Message};
+use crate::supervisor::link::{self, HOST_MOUNTS, Message};
 use crate::supervisor::remnants;
 use crate::supervisor::world::{Completion, World};
 use crate::supervisor::{Hands, Plan, SNAPSHOT, Snapshot};
@@ -93,7 +93,9 @@ where
     S: FnOnce(UnixListener, Handle) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
-    let (listener, held) = greet(&keeper)?;
+    let (listener, mut held) = greet(&keeper)?;
+    let host_mounts = held.remove(&InstanceId(HOST_MOUNTS.to_owned()));
+    let host_mounts = host_mounts.and_then(|mut fds| fds.pop());
     let plan_path = dir.file("plan.json");
     let plan: Option<Plan> = read_json(&plan_path).map_err(|source| SupervisorError::Read {
         path: plan_path,
@@ -105,7 +107,7 @@ where
     let path = dir.file(SNAPSHOT);
     let snapshot = Snapshot::read(&dir).map_err(|source| SupervisorError::Read { path, source })?;
     let settings = plan.settings();
-    let context = Context::new(dir, plan, keeper)?;
+    let context = Context::new(dir, plan, keeper, host_mounts)?;
     let pod = &context.plan.pod;
     let (machine, hands, is_new) = match snapshot {
         None => (

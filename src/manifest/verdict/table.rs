@@ -237,7 +237,7 @@ const CONTAINER: &[(&str, Rule)] = &[
                 Fields(&[
                     ("configMapKeyRef", Supported),
                     ("fieldRef", Supported),
-                    ("fileKeyRef", Later("variables cannot come from a file yet")),
+                    ("fileKeyRef", Supported),
                     ("resourceFieldRef", Supported),
                     ("secretKeyRef", Supported),
                 ]),
@@ -365,15 +365,7 @@ const VOLUME: &[(&str, Rule)] = &[
     (
         "emptyDir",
         Fields(&[
-            (
-                "medium",
-                By(|_, value| match value.as_str() {
-                    Some(medium) if medium.starts_with("HugePages") => {
-                        &Later("volumes do not come from huge pages yet")
-                    }
-                    _ => &Supported,
-                }),
-            ),
+            ("medium", Supported),
             ("mode", Later("the mode of an emptyDir is always 0777")),
             ("sizeLimit", Supported),
         ]),
@@ -421,13 +413,10 @@ const VOLUME: &[(&str, Rule)] = &[
             ("secretName", Supported),
         ]),
     ),
-    ("ephemeral", Later("use emptyDir, which has the same life")),
-    ("image", Later("images are not volumes yet")),
+    ("ephemeral", Supported),
+    ("image", Supported),
     ("nfs", Later("mount it on the host and use hostPath")),
-    (
-        "persistentVolumeClaim",
-        Later("there are no named volumes yet; use hostPath"),
-    ),
+    ("persistentVolumeClaim", Supported),
     ("awsElasticBlockStore", DRIVER),
     ("azureDisk", DRIVER),
     ("azureFile", DRIVER),
