@@ -105,6 +105,8 @@ toolchain() {
 		rustup target add "$musl" >&2 || true
 	fi
 	if has_target "$musl"; then
+		# The C of the TLS library.
+		packages musl-tools
 		TARGET_ARGS="--target $musl"
 		PODSHIM_BIN=$target_dir/$musl/release/podshim
 		say "building for $musl: one static file"

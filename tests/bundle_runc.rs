@@ -11,7 +11,7 @@ use podshim::bundle::{
     TERMINATION_LOG_PLACEHOLDER, render,
 };
 use podshim::manifest::{
-    Container, ContainerSecurity, Pod, Profile, Propagation, RecursiveReadOnly, Volume,
+    Container, ContainerSecurity, Medium, Pod, Profile, Propagation, RecursiveReadOnly, Volume,
     VolumeMount, VolumeSource,
 };
 use std::collections::BTreeMap;
@@ -453,7 +453,7 @@ fn a_read_only_root_leaves_volumes_and_hosts_writable() {
     stage.pod.volumes = vec![Volume {
         name: "w".to_owned(),
         source: VolumeSource::EmptyDir {
-            memory: false,
+            medium: Medium::Disk,
             size_limit: None,
         },
     }];

@@ -6,14 +6,19 @@
 mod support;
 
 mod e2e {
+    mod claims;
     mod commands;
+    mod copy;
+    mod debug;
     mod environment;
+    mod explain;
     mod foreground;
     mod health;
     mod lifecycle;
     mod logs;
     mod manifests;
     mod paths;
+    mod propagation;
     mod resources;
     mod sandbox;
     mod security;

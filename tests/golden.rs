@@ -3,7 +3,7 @@
 use podshim::base::Quantity;
 use podshim::bundle::{HostFacts, PodPaths, RenderImage, RenderInput, render};
 use podshim::manifest::{
-    ConfigObject, EnvFrom, EnvValue, EnvVar, FieldRef, ObjectKind, ObjectRef, Pod, Profile,
+    ConfigObject, EnvFrom, EnvValue, EnvVar, FieldRef, Medium, ObjectKind, ObjectRef, Pod, Profile,
     Propagation, RecursiveReadOnly, ResourceRef, Role, Volume, VolumeMount, VolumeSource,
 };
 use std::collections::BTreeMap;
@@ -145,7 +145,7 @@ fn a_web_server_with_the_default_profile() {
     scene.mount(
         "data",
         VolumeSource::EmptyDir {
-            memory: false,
+            medium: Medium::Disk,
             size_limit: None,
         },
         "/data",
@@ -186,7 +186,7 @@ fn a_read_only_root_with_volumes_of_every_access() {
         kind: podshim::manifest::HostPathType::Unset,
     };
     let empty = VolumeSource::EmptyDir {
-        memory: true,
+        medium: Medium::Memory,
         size_limit: None,
     };
     scene.mount("w", empty, "/w/x");

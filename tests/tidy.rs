@@ -31,7 +31,7 @@ const TOP_LEVEL: &[&str] = &[
 ];
 
 /// The dot-files that may lie beside them.
-const TOP_LEVEL_DOT: &[&str] = &[".cargo", ".ci", ".git", ".gitignore", ".github"];
+const TOP_LEVEL_DOT: &[&str] = &[".ci", ".git", ".gitignore", ".github"];
 
 /// Words that MIND may not say: they reach for the world.
 const IMPURE: &[&str] = &[

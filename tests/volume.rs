@@ -29,19 +29,19 @@ fn in_own_mounts(test: impl FnOnce(&Path) + Send + 'static) {
         nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
         let dir = tempfile::tempdir().expect("a directory");
         test(&dir.path().canonicalize().expect("resolved"));
-        let dirs = (dir.path().join("disk"), dir.path().join("memory"));
-        release(&of(&dirs)).expect("released");
-        assert!(!dirs.1.exists());
-        remove_data(&of(&dirs)).expect("removed");
-        assert!(!dirs.0.exists());
+        let dirs = of(dir.path());
+        release(&dirs).expect("released");
+        assert!(!dirs.memory.exists());
     };
     std::thread::spawn(run).join().expect("passed");
 }
 
-fn of(dirs: &(PathBuf, PathBuf)) -> VolumeDirs<'_> {
+fn of(dir: &Path) -> VolumeDirs {
     VolumeDirs {
-        disk: &dirs.0,
-        memory: &dirs.1,
+        disk: dir.join("disk"),
+        memory: dir.join("memory"),
+        shared: dir.join("shared"),
+        claims: dir.join("claims"),
     }
 }
 
@@ -137,7 +137,7 @@ fn made(
         facts: &FACTS,
         memory_limit: Some(64 << 20),
     };
-    prepare(&input, &of(&(dir.join("disk"), dir.join("memory"))))
+    prepare(&input, &of(dir))
 }
 
 fn mode(path: &Path) -> u32 {
@@ -164,7 +164,7 @@ fn names(path: &Path) -> Vec<String> {
 
 fn empty_dir(memory: bool, limit: Option<&str>) -> VolumeSource {
     VolumeSource::EmptyDir {
-        memory,
+        medium: if memory { Medium::Memory } else { Medium::Disk },
         size_limit: limit.map(|text| text.parse().expect("a quantity")),
     }
 }
@@ -233,7 +233,7 @@ fn removal_stops_at_what_a_container_mounted_or_linked_into_a_volume() {
         let host = dir.join("host");
         std::fs::create_dir(&host).expect("made");
         std::fs::write(host.join("precious"), "").expect("written");
-        let paths = made(dir, &pod(vec![("d", empty_dir(false, None))]), &[]).expect("made");
+        let paths = made(dir, &pod(vec![("d", empty_dir(true, None))]), &[]).expect("made");
         symlink(&host, paths["d"].join("link")).expect("linked");
         let point = paths["d"].join("a b\\");
         std::fs::create_dir(&point).expect("made");
@@ -246,9 +246,8 @@ fn removal_stops_at_what_a_container_mounted_or_linked_into_a_volume() {
         )
         .expect("bound");
         assert!(point.join("precious").exists());
-        let dirs = (dir.join("disk"), dir.join("memory"));
-        remove_data(&of(&dirs)).expect("removed");
-        assert!(!dirs.0.exists());
+        release(&of(dir)).expect("released");
+        assert!(!of(dir).memory.exists());
         assert!(host.join("precious").exists());
     });
 }
@@ -692,7 +691,7 @@ fn no_swap_of_a_directory_for_a_link_leads_a_sub_path_out_of_its_volume() {
                     }
                     Err(_) => refused += 1,
                 }
-                release_sub_paths(&dir.join("places")).expect("released");
+                release_places(&dir.join("places")).expect("released");
             }
             done.store(true, Ordering::Relaxed);
         });
@@ -732,11 +731,28 @@ fn making_what_a_sub_path_lacks_never_goes_through_a_link() {
                 }
                 let place = dir.join("places").join(round.to_string());
                 made += usize::from(bind_sub_path(&volume, "x/y/z", Part::Any, &place).is_ok());
-                release_sub_paths(&dir.join("places")).expect("released");
+                release_places(&dir.join("places")).expect("released");
                 assert_eq!(names(&outside), [""; 0], "something was made outside");
             }
             done.store(true, Ordering::Relaxed);
         });
         assert!(made > 0, "no race was run");
+    });
+}
+
+#[test]
+fn an_empty_dir_of_huge_pages_is_a_hugetlbfs_of_its_page_size() {
+    in_own_mounts(|dir| {
+        let source = VolumeSource::EmptyDir {
+            medium: Medium::HugePages {
+                page_bytes: 2 << 20,
+            },
+            size_limit: Some("4Mi".parse().expect("a quantity")),
+        };
+        let paths = made(dir, &pod(vec![("h", source)]), &[]).expect("made");
+        let fs = nix::sys::statfs::statfs(&paths["h"]).expect("a file system");
+        assert_eq!(fs.filesystem_type(), nix::sys::statfs::HUGETLBFS_MAGIC);
+        assert_eq!((fs.block_size(), fs.blocks()), (2 << 20, 2));
+        assert_eq!(mode(&paths["h"]), 0o777);
     });
 }

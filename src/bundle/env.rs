@@ -3,8 +3,11 @@
 
 use crate::bundle::{BundleError, ContainerInput};
 use crate::manifest::downward::{self, Facts};
-use crate::manifest::{ConfigObject, EnvValue, EnvVar, ObjectKind, ObjectRef, expand};
-use std::collections::BTreeMap;
+use crate::manifest::{
+    ConfigObject, Container, EnvFile, EnvValue, EnvVar, ObjectKind, ObjectRef, env_file_value,
+    expand,
+};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Variables in order, each name once.
 #[derive(Debug, Default)]
@@ -136,6 +139,11 @@ fn value_of(
             Ok(Some(value.map_or_else(String::new, |v| v.to_string())))
         }
         EnvValue::Key { object, key } => key_value(input, &variable.name, object, key),
+        EnvValue::File {
+            file,
+            key,
+            optional,
+        } => file_value(input, file, key, *optional),
     }
 }
 
@@ -160,6 +168,41 @@ fn key_value(
             name: wanted.name.clone(),
             key: key.to_owned(),
         }),
+    }
+}
+
+/// Files of variables that the container's environment needs.
+pub fn env_files(container: &Container) -> BTreeSet<&EnvFile> {
+    let values = container.env.iter().map(|variable| &variable.value);
+    values
+        .filter_map(|value| match value {
+            EnvValue::File { file, .. } => Some(file),
+            _ => None,
+        })
+        .collect()
+}
+
+fn file_value(
+    input: &ContainerInput,
+    file: &EnvFile,
+    key: &str,
+    optional: bool,
+) -> Result<Option<String>, BundleError> {
+    let path = || file.path.clone();
+    let Some(text) = input.volume_parts.env_files.get(file) else {
+        return match optional {
+            true => Ok(None),
+            false => Err(BundleError::EnvFileMissing(path())),
+        };
+    };
+    let value =
+        env_file_value(text, key).map_err(|line| BundleError::EnvFile { path: path(), line })?;
+    match value.filter(|value| !value.is_empty()) {
+        None if !optional => Err(BundleError::EnvFileKey {
+            path: path(),
+            key: key.to_owned(),
+        }),
+        value => Ok(value),
     }
 }
 

@@ -45,6 +45,25 @@ pub enum BundleError {
     /// A value that no process environment can hold. The value itself is not told: it may be secret.
     #[error("cannot set environment variable `{0}`: its value has a NUL byte or is not UTF-8")]
     EnvValue(String),
+    /// A file of variables that nobody has written.
+    #[error("environment file \"{0}\" not found")]
+    EnvFileMissing(String),
+    /// A file of variables that does not read.
+    #[error("couldn't parse environment file \"{path}\": line {line} is not NAME='value'")]
+    EnvFile {
+        /// In its volume.
+        path: String,
+        /// Counted from 1.
+        line: usize,
+    },
+    /// A file of variables without the name, or with nothing for it.
+    #[error("environment variable key \"{key}\" not found in file \"{path}\"")]
+    EnvFileKey {
+        /// In its volume.
+        path: String,
+        /// The name.
+        key: String,
+    },
     /// `recursiveReadOnly: Enabled` and a runtime that does not know it.
     #[error("cannot mount volume `{0}` recursively read-only: the runtime does not support it")]
     RecursiveReadOnly(String),
@@ -114,6 +133,9 @@ impl BundleError {
             | BundleError::ObjectMissing { .. }
             | BundleError::KeyMissing { .. }
             | BundleError::EnvValue(_)
+            | BundleError::EnvFileMissing(_)
+            | BundleError::EnvFile { .. }
+            | BundleError::EnvFileKey { .. }
             | BundleError::SubPathVariable(_)
             | BundleError::SubPathAbsolute(_)
             | BundleError::SubPathBackstep(_)

@@ -1,7 +1,7 @@
 //! What the bundle functions are told: everything that a pure function cannot find out by itself.
 
 use crate::base::InstanceId;
-use crate::manifest::{ConfigObject, Container, Pod};
+use crate::manifest::{ConfigObject, Container, EnvFile, Pod};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -152,6 +152,8 @@ pub struct PodPaths {
 pub struct VolumeParts {
     /// Place in the container's `mounts` → what [`sub_paths`](crate::bundle::sub_paths) names, on the host.
     pub sub_paths: BTreeMap<usize, PathBuf>,
+    /// What [`env_files`](crate::bundle::env_files) names → its text; absent files are absent here.
+    pub env_files: BTreeMap<EnvFile, String>,
 }
 
 /// One container instance to be described.

@@ -32,6 +32,7 @@ mod user;
 
 pub use annotations::{ATTEMPT, CONTAINER_NAME, KIND, POD_NAME, POD_NAMESPACE, POD_UID};
 pub use cgroup::{PodCgroup, pod_cgroup};
+pub use env::env_files;
 pub use error::{BundleError, NonRootRule, Reason};
 pub use exec::{ExecInput, exec_process};
 pub use files::{hostname_file, hosts_file};
@@ -42,8 +43,8 @@ pub use json::to_json;
 pub use mounts::WAIT_COMMAND;
 pub use pause::{PAUSE_PROGRAM, pause_spec};
 pub use render::{
-    IMAGE_VOLUME_PLACEHOLDER, RenderImage, RenderInput, Rendered, SECRET_PLACEHOLDER,
-    TERMINATION_LOG_PLACEHOLDER, render,
+    FILE_PLACEHOLDER, IMAGE_VOLUME_PLACEHOLDER, RenderImage, RenderInput, Rendered,
+    SECRET_PLACEHOLDER, TERMINATION_LOG_PLACEHOLDER, render,
 };
 pub use resolv::{ResolvConf, resolv_conf};
 pub use resources::{CPU_PERIOD_US, MAX_SHARES, MIN_SHARES, cpu_quota, cpu_shares, cpu_weight};

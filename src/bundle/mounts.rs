@@ -136,18 +136,19 @@ fn volume_mount(
         Propagation::HostToContainer => "rslave",
         Propagation::Bidirectional => "rshared",
     };
-    let is_files = input
-        .pod
-        .volumes
-        .iter()
-        .any(|v| v.name == mount.volume && matches!(v.source, VolumeSource::Files(_)));
+    let volume = input.pod.volumes.iter().find(|v| v.name == mount.volume);
+    let is_read_only = volume.is_some_and(|v| match &v.source {
+        VolumeSource::Files(_) | VolumeSource::Image { .. } => true,
+        VolumeSource::Claim(claim) => claim.read_only || claim.options.read_only,
+        VolumeSource::EmptyDir { .. } | VolumeSource::HostPath { .. } => false,
+    });
     let access = match (mount.recursive_read_only, input.runtime_rro) {
         (RecursiveReadOnly::Enabled, false) => {
             return Err(BundleError::RecursiveReadOnly(mount.volume.clone()));
         }
         (RecursiveReadOnly::Enabled | RecursiveReadOnly::IfPossible, true) => "rro",
         (RecursiveReadOnly::IfPossible, false) => "ro",
-        (RecursiveReadOnly::Disabled, _) if mount.read_only || is_files => "ro",
+        (RecursiveReadOnly::Disabled, _) if mount.read_only || is_read_only => "ro",
         (RecursiveReadOnly::Disabled, _) => "rw",
     };
     let options = ["rbind", propagation, access];

@@ -7,13 +7,15 @@ use crate::bundle::{
     PauseInput, PodPaths, Sandbox, UserFiles, VolumeParts, container_spec, image_volumes,
     pause_spec, sub_paths, to_json,
 };
-use crate::manifest::{ConfigObject, Container, ObjectKind, Pod};
+use crate::manifest::{ConfigObject, Container, EnvFile, EnvValue, ObjectKind, Pod};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// What stands in a rendered environment for the value of a Secret.
 pub const SECRET_PLACEHOLDER: &str = "<secret>";
+/// What stands in a rendered environment for the value of a `fileKeyRef`.
+pub const FILE_PLACEHOLDER: &str = "<file>";
 /// Where the termination log of an instance will be.
 pub const TERMINATION_LOG_PLACEHOLDER: &str = "/@TERMINATION_LOG@";
 /// Below it, where the fresh directory for an image VOLUME will be.
@@ -105,7 +107,10 @@ fn container_json(
         })
         .collect();
     let localhost = input.seccomp_localhost.get(&container.name);
-    let mut parts = VolumeParts::default();
+    let mut parts = VolumeParts {
+        env_files: placeholder_files(container),
+        ..VolumeParts::default()
+    };
     let container_input = ContainerInput {
         target_proc: None,
         pod: input.pod,
@@ -121,7 +126,7 @@ fn container_json(
         },
         host: input.host,
         paths: input.paths,
-        volume_parts: &VolumeParts::default(),
+        volume_parts: &parts.clone(),
         termination_log: Path::new(TERMINATION_LOG_PLACEHOLDER),
         image_volumes: &volumes,
         seccomp_localhost: localhost.map(String::as_str),
@@ -140,6 +145,18 @@ fn container_json(
         ..container_input
     })?;
     Ok(to_json(&spec))
+}
+
+/// Files of variables that containers have not written yet.
+fn placeholder_files(container: &Container) -> BTreeMap<EnvFile, String> {
+    let mut files: BTreeMap<EnvFile, String> = BTreeMap::new();
+    for variable in &container.env {
+        if let EnvValue::File { file, key, .. } = &variable.value {
+            let text = files.entry(file.clone()).or_default();
+            *text += &format!("{key}='{FILE_PLACEHOLDER}'\n");
+        }
+    }
+    files
 }
 
 /// The object with its values hidden if it is a Secret, so that nothing made of them can show them.

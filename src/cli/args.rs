@@ -1,5 +1,6 @@
 //! The grammar of the command line.
 
+use crate::pod::Script;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use tracing_subscriber::filter::LevelFilter;
@@ -95,6 +96,8 @@ pub(super) enum Verb {
     Logs(LogsArgs),
     /// Run a command in a container
     Exec(ExecArgs),
+    /// Copy files to or from a container
+    Cp(CpArgs),
     /// Stop a pod; its status and logs stay
     Stop(StopArgs),
     /// Send a signal to containers
@@ -110,8 +113,18 @@ pub(super) enum Verb {
     Check(CheckArgs),
     /// Print the OCI bundles of a manifest; changes nothing, needs no root
     Render(RenderArgs),
+    /// Show everything about pods, for people
+    Describe(PodArgs),
+    /// Say why a pod is as it is, and what comes next
+    Why(WhyArgs),
+    /// Show the life of a pod on a virtual clock; nothing is run
+    Simulate(SimulateArgs),
+    /// A container with tools in a running pod; or a replay of its journal
+    Debug(DebugArgs),
     /// Local images
     Image(ImageArgs),
+    /// Named volumes
+    Volume(VolumeArgs),
     /// Check this machine and look for leftovers
     Doctor(DoctorArgs),
     /// Show the configuration and this machine
@@ -283,6 +296,19 @@ pub(super) struct ExecArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct CpArgs {
+    /// A path, [namespace/]pod[/container]:path, or - for a tar archive on standard input
+    #[arg(value_name = "SOURCE")]
+    pub source: String,
+    /// A path, [namespace/]pod[/container]:path, or - for a tar archive on standard output
+    #[arg(value_name = "DESTINATION")]
+    pub destination: String,
+    /// Which container
+    #[arg(short, long)]
+    pub container: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct StopArgs {
     /// Pods
     #[arg(value_name = "POD", required = true)]
@@ -331,6 +357,9 @@ pub(super) struct DeleteArgs {
     /// A pod that does not exist is fine
     #[arg(long)]
     pub ignore_not_found: bool,
+    /// Delete its named volumes too, unless another pod uses them
+    #[arg(long)]
+    pub volumes: bool,
 }
 
 #[derive(Debug, Args)]
@@ -381,6 +410,105 @@ pub(super) struct RenderArgs {
     /// Print the values of secrets
     #[arg(long)]
     pub show_secrets: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PodArgs {
+    /// Pods
+    #[arg(value_name = "POD", required = true)]
+    pub pods: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct WhyArgs {
+    /// Pod, or pod/container
+    #[arg(value_name = "POD")]
+    pub pod: String,
+    /// Only what was recorded in this time, like 5m
+    #[arg(long, value_name = "DURATION")]
+    pub since: Option<String>,
+    /// text or json
+    #[arg(short, long, default_value = "text")]
+    pub output: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_long_help = Script::LANGUAGE)]
+pub(super) struct SimulateArgs {
+    #[command(flatten)]
+    pub files: Files,
+    /// What happens to the pod, or - for standard input [default: everything goes well]
+    #[arg(long, value_name = "FILE")]
+    pub script: Option<PathBuf>,
+    /// Say at the end why the pod is as it is, and what would come next
+    #[arg(long)]
+    pub why: bool,
+    /// Virtual time after which it ends
+    #[arg(long, default_value = "10m", value_name = "DURATION")]
+    pub until: String,
+    /// table or json
+    #[arg(short, long, default_value = "table")]
+    pub output: String,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct DebugArgs {
+    #[command(subcommand)]
+    pub verb: Option<DebugVerb>,
+    #[command(flatten)]
+    pub container: DebugContainer,
+}
+
+/// A container for debugging.
+#[derive(Debug, Args)]
+pub(super) struct DebugContainer {
+    /// Pod
+    #[arg(value_name = "POD", required = true)]
+    pub pod: Option<String>,
+    /// Image with the tools
+    #[arg(long, required = true)]
+    pub image: Option<String>,
+    /// See the processes of this container
+    #[arg(long, value_name = "CONTAINER")]
+    pub target: Option<String>,
+    /// Name of the new container [default: debugger- and five characters]
+    #[arg(short, long)]
+    pub container: Option<String>,
+    /// Always, IfNotPresent or Never
+    #[arg(long, value_name = "POLICY")]
+    pub image_pull_policy: Option<String>,
+    /// Pass standard input
+    #[arg(short = 'i', long)]
+    pub stdin: bool,
+    /// Give it a terminal
+    #[arg(short = 't', long)]
+    pub tty: bool,
+    /// More environment
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    pub env: Vec<String>,
+    /// The command [default: sh]
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DebugVerb {
+    /// Hear a pod's journal again: the machine must come to the state that was found
+    Replay(ReplayArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReplayArgs {
+    /// Pod, or a copy of its state directory
+    #[arg(value_name = "POD|DIR")]
+    pub pod: String,
+    /// Show the inputs too
+    #[arg(long)]
+    pub inputs: bool,
+    /// table or json
+    #[arg(short, long, default_value = "table")]
+    pub output: String,
 }
 
 #[derive(Debug, Args)]
@@ -444,6 +572,43 @@ pub(super) enum ImageVerb {
         /// Also images that no pod uses
         #[arg(short, long)]
         all: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct VolumeArgs {
+    #[command(subcommand)]
+    pub verb: VolumeVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum VolumeVerb {
+    /// List volumes and the pods that use them
+    Ls {
+        /// table or json
+        #[arg(short, long, default_value = "table")]
+        output: String,
+        /// All namespaces
+        #[arg(short = 'A', long)]
+        all_namespaces: bool,
+    },
+    /// Show volumes as JSON
+    Inspect {
+        /// [namespace/]name
+        #[arg(required = true, value_name = "VOLUME")]
+        volumes: Vec<String>,
+    },
+    /// Remove volumes that no pod uses, with their data
+    Rm {
+        /// [namespace/]name
+        #[arg(required = true, value_name = "VOLUME")]
+        volumes: Vec<String>,
+    },
+    /// Remove all volumes that no pod uses, with their data
+    Prune {
+        /// All namespaces
+        #[arg(short = 'A', long)]
+        all_namespaces: bool,
     },
 }
 

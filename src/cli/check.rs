@@ -1,20 +1,13 @@
 //! `check`: what podshim makes of a manifest, field by field, and all that is wrong with it; nothing is changed.
 
 use crate::cli::args::CheckArgs;
-use crate::cli::exit::{Code, DONE, Failed, Outcome};
+use crate::cli::exit::{Code, DONE, Outcome};
 use crate::cli::{report, source, table};
 use crate::manifest::{self, Finding, Findings, RawPod, Strictness, Verdict};
 use serde_json::{Value, json};
 
 pub(super) fn check(args: &CheckArgs) -> Outcome {
-    let as_json = match args.output.as_str() {
-        "table" => false,
-        "json" => true,
-        other => {
-            let message = format!("unknown output format `{other}`");
-            return Err(Failed::new(Code::Usage, message).hint("table or json"));
-        }
-    };
+    let as_json = table::is_json(&args.output, "table")?;
     let sources = source::read(&args.files.file)?;
     let findings = match source::resolve(&sources, args.files.validate, source::Ids::OfContent) {
         Ok(loaded) => loaded.warnings,

@@ -4,7 +4,7 @@ use crate::cli::args::DeleteArgs;
 use crate::cli::exit::{Code, DONE, Failed, Outcome, cannot};
 use crate::cli::pods::{self, Selector};
 use crate::cli::settings::Settings;
-use crate::cli::{follow, report, source, spawn, stop};
+use crate::cli::{follow, report, source, spawn, stop, volume};
 use crate::manifest::{self, Findings, Strictness};
 use crate::pod::Request;
 use crate::store::release_name;
@@ -32,6 +32,7 @@ pub(super) fn delete(settings: &Settings, args: &DeleteArgs) -> Outcome {
         }
     }
     match (failures.pop(), done) {
+        (None, _) if args.volumes => volume::remove_of(settings, &pods),
         (None, _) => DONE,
         (Some(failed), 0) if failures.is_empty() => Err(failed),
         (Some(last), _) => {

@@ -6,7 +6,7 @@ use crate::cli::progress::{Shown, size};
 use crate::cli::settings::Settings;
 use crate::cli::{report, table};
 use crate::image::{self, ImageError, InUse, Prune, Pull};
-use crate::manifest::PullPolicy;
+use crate::manifest::{PullPolicy, VolumeSource};
 use crate::supervisor::list_pods;
 use serde_json::json;
 use std::time::Duration;
@@ -157,6 +157,11 @@ fn in_use(settings: &Settings) -> InUse {
         in_use
             .references
             .extend(containers.map(|container| container.image));
+        for volume in pod.plan.pod.volumes {
+            if let VolumeSource::Image { reference, .. } = volume.source {
+                in_use.references.push(reference);
+            }
+        }
         let images = pod
             .snapshot
             .map(|snapshot| snapshot.hands.images.into_values());

@@ -15,14 +15,7 @@ use serde_json::{Value, json};
 const CONTROLLERS: [&str; 6] = ["cpu", "cpuset", "memory", "pids", "hugetlb", "io"];
 
 pub(super) fn info(settings: &Settings, matches: &ArgMatches, args: &OutputArgs) -> Outcome {
-    let as_json = match args.output.as_str() {
-        "json" => true,
-        "table" => false,
-        other => {
-            let message = format!("unknown output format `{other}`");
-            return Err(Failed::new(Code::Usage, message).hint("table or json"));
-        }
-    };
+    let as_json = table::is_json(&args.output, "table")?;
     let facts = host::facts(settings)?;
     let layout = Layout::detect().map_err(|e| Failed::new(Code::Host, e))?;
     let (pods, broken) = list_pods(&settings.dirs);

@@ -5,7 +5,11 @@
 
 mod args;
 mod check;
+mod cp;
+mod debug;
+mod debug_container;
 mod delete;
+mod describe;
 mod doctor;
 mod events;
 mod exec;
@@ -28,14 +32,18 @@ mod render;
 mod report;
 mod run;
 mod settings;
+mod simulate;
 mod source;
 mod spawn;
 mod stop;
 mod table;
 mod terminal;
+mod timeline;
 mod version;
+mod volume;
 mod wait;
 mod wait_child;
+mod why;
 
 use args::{Cli, Verb};
 use clap::{CommandFactory, FromArgMatches};
@@ -59,6 +67,7 @@ pub fn main() -> u8 {
         Verb::Get(args) => get::get(&settings, &args),
         Verb::Logs(args) => logs::logs(&settings, &args),
         Verb::Exec(args) => exec::exec(&settings, &args),
+        Verb::Cp(args) => cp::cp(&settings, &args),
         Verb::Stop(args) => stop::stop(&settings, &args),
         Verb::Kill(args) => kill::kill(&settings, &args),
         Verb::Delete(args) => delete::delete(&settings, &args),
@@ -66,7 +75,12 @@ pub fn main() -> u8 {
         Verb::Events(args) => events::events(&settings, &args),
         Verb::Check(args) => check::check(&args),
         Verb::Render(args) => render::render(&settings, &args),
+        Verb::Describe(args) => describe::describe(&settings, &args),
+        Verb::Why(args) => why::why(&settings, &args),
+        Verb::Simulate(args) => simulate::simulate(&args),
+        Verb::Debug(args) => debug::debug(&settings, &args),
         Verb::Image(args) => image::image(&settings, &args.verb),
+        Verb::Volume(args) => volume::volume(&settings, &args.verb),
         Verb::Doctor(args) => doctor::doctor(&settings, &args),
         Verb::Info(args) => info::info(&settings, &matches, &args),
         Verb::Version(args) => version::version(&args),

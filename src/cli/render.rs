@@ -9,10 +9,10 @@ use crate::cli::source::{self, Ids};
 use crate::cli::{host, report};
 use crate::image::{self, ImageError, Pull, Reference};
 use crate::manifest::{
-    ConfigObject, Pod, Profile, PullPolicy, RecursiveReadOnly, Volume, VolumeSource,
+    ConfigObject, Medium, Pod, Profile, PullPolicy, RecursiveReadOnly, Volume, VolumeSource,
 };
-use crate::store::{Dirs, PodDir};
-use crate::supervisor::SECCOMP_PROFILES;
+use crate::store::Dirs;
+use crate::supervisor::{SECCOMP_PROFILES, volume_dirs};
 use crate::sys;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -165,7 +165,8 @@ fn seccomp_profiles(pod: &Pod) -> Result<BTreeMap<String, String>, Failed> {
 fn paths(pod: &Pod, dirs: &Dirs) -> PodPaths {
     let dir = dirs.pod(&pod.uid);
     let files = dir.file("files");
-    let place = |volume: &Volume| (volume.name.clone(), volume_place(volume, &dir));
+    let volumes = volume_dirs(dirs, &dir);
+    let place = |volume: &Volume| (volume.name.clone(), volumes.place(pod, volume));
     PodPaths {
         hosts: files.join("hosts"),
         hostname: files.join("hostname"),
@@ -178,20 +179,6 @@ fn paths(pod: &Pod, dirs: &Dirs) -> PodPaths {
         },
         volumes: pod.volumes.iter().map(place).collect(),
     }
-}
-
-fn volume_place(volume: &Volume, dir: &PodDir) -> PathBuf {
-    let in_memory = match &volume.source {
-        VolumeSource::HostPath { path, .. } => return PathBuf::from(path),
-        VolumeSource::EmptyDir { memory, .. } => *memory,
-        VolumeSource::Files(files) => files.memory,
-    };
-    let volumes = if in_memory {
-        dir.file("volumes")
-    } else {
-        dir.data.join("volumes")
-    };
-    volumes.join(&volume.name)
 }
 
 impl RenderedPod<'_> {
@@ -230,7 +217,9 @@ impl RenderedPod<'_> {
     fn volume(&self, volume: &Volume) -> Value {
         let (kind, memory) = match &volume.source {
             VolumeSource::HostPath { .. } => ("hostPath", false),
-            VolumeSource::EmptyDir { memory, .. } => ("emptyDir", *memory),
+            VolumeSource::Claim(_) => ("persistentVolumeClaim", false),
+            VolumeSource::Image { .. } => ("image", false),
+            VolumeSource::EmptyDir { medium, .. } => ("emptyDir", *medium != Medium::Disk),
             VolumeSource::Files(files) => ("files", files.memory),
         };
         let path = self.paths.volumes.get(&volume.name);

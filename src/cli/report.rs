@@ -1,6 +1,6 @@
 //! Errors as people read them, and the log of this process. The only place that joins a chain of causes.
 
-use crate::cli::exit::Failed;
+use crate::cli::exit::{Code, Failed, Outcome};
 use serde_json::json;
 use std::error::Error;
 use std::io::Write;
@@ -31,6 +31,26 @@ pub(super) fn chain(error: &dyn Error) -> String {
         next = cause.source();
     }
     text
+}
+
+/// Does something with each of several; what fails is reported and the rest goes on.
+pub(super) fn each<T>(all: &[T], mut act: impl FnMut(&T) -> Result<(), Failed>) -> Outcome {
+    let (mut done, mut failed) = (0, None);
+    for one in all {
+        match act(one) {
+            Ok(()) => done += 1,
+            Err(error) if all.len() == 1 => return Err(error),
+            Err(error) => {
+                print(&error, false);
+                failed = Some(error.code);
+            }
+        }
+    }
+    Ok(match failed {
+        None => Code::Done as u8,
+        Some(_) if done > 0 => Code::Partly as u8,
+        Some(code) => code as u8,
+    })
 }
 
 /// Data on standard output. A reader that has gone wants no more.

@@ -3,7 +3,7 @@
 use crate::api::{self, Client};
 use crate::cli::exit::{Code, Failed, cannot};
 use crate::store::{Dirs, NameTaken, PodDir, claim_name, release_name, write_json};
-use crate::supervisor::{KEEPER_VERB, Plan, SNAPSHOT};
+use crate::supervisor::{HOST_MOUNTS, KEEPER_VERB, Plan, SNAPSHOT};
 use crate::sys::{self, Lock};
 use std::fs::File;
 use std::io::{self, Write};
@@ -32,6 +32,12 @@ pub(super) fn spawn(plan: &Plan) -> Result<PodDir, Failed> {
             .create(&dir.state)?;
         sys::create_dirs(&dir.data, 0o700)?;
         write_json(&dir.file("plan.json"), plan)?;
+        if pod
+            .shared_volumes()
+            .any(|volume| volume.source.is_of_host())
+        {
+            sys::write_atomic(&dir.file(HOST_MOUNTS), b"", 0o600)?;
+        }
         let lock = Lock::try_take(&dir.file("lock"))?.ok_or(io::ErrorKind::ResourceBusy)?;
         begun(&dir, start_keeper(&dir, lock)?)
     };

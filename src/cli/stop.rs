@@ -32,21 +32,8 @@ pub(super) fn each(
     names: &[String],
     mut act: impl FnMut(&PodRecord) -> Result<(), Failed>,
 ) -> Outcome {
-    let (mut done, mut failed) = (0, None);
-    for name in names {
-        match pods::find(settings, name).and_then(|pod| act(&pod)) {
-            Ok(()) => done += 1,
-            Err(error) if names.len() == 1 => return Err(error),
-            Err(error) => {
-                report::print(&error, false);
-                failed = Some(error.code);
-            }
-        }
-    }
-    Ok(match failed {
-        None => Code::Done as u8,
-        Some(_) if done > 0 => Code::Partly as u8,
-        Some(code) => code as u8,
+    report::each(names, |name| {
+        pods::find(settings, name).and_then(|pod| act(&pod))
     })
 }
 

@@ -45,7 +45,7 @@ mod zstd;
 pub use ensure::{Image, ensure, inspect, list, ready};
 pub use error::ImageError;
 pub use load::load;
-pub use overlay::mount_overlay;
+pub use overlay::{mount_overlay, mount_read_only};
 pub use pull::{Progress, Pull};
 pub use reference::Reference;
 pub use registry::{ENVIRONMENT, PullError};

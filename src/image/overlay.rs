@@ -22,14 +22,33 @@ pub fn mount_overlay(
     work: &Path,
     target: &Path,
 ) -> io::Result<()> {
-    match mount_by_parts(layers, upper, work, target) {
+    mount_layers(layers, Some((upper, work)), target)?;
+    refuse_read_only(work, target)
+}
+
+/// Mounts `layers` (lowest first) at the empty directory `target`, for nobody to write. None at all is an empty directory.
+pub fn mount_read_only(layers: &[PathBuf], target: &Path) -> io::Result<()> {
+    if layers.is_empty() {
+        return Ok(());
+    }
+    // An overlay that nobody can write has two layers at least; in the lowest a whiteout would be a device.
+    let empty = std::iter::once(target.to_owned());
+    let layers: Vec<PathBuf> = empty.chain(layers.iter().cloned()).collect();
+    mount_layers(&layers, None, target)
+}
+
+fn mount_layers(
+    layers: &[PathBuf],
+    writable: Option<(&Path, &Path)>,
+    target: &Path,
+) -> io::Result<()> {
+    match mount_by_parts(layers, writable, target) {
         // Before 6.8 `lowerdir+` is unknown, before 5.2 (or under a filter) the calls are; a path may have 255 bytes.
         Err(Errno::INVAL | Errno::NOSYS | Errno::PERM) => {
-            mount_by_options(layers, upper, work, target)?;
+            mount_by_options(layers, writable, target)
         }
-        done => done?,
+        done => Ok(done?),
     }
-    refuse_read_only(work, target)
 }
 
 /// An overlay that cannot use its work directory is mounted read-only without a word: the reason is what that directory says.
@@ -45,8 +64,7 @@ fn refuse_read_only(work: &Path, target: &Path) -> io::Result<()> {
 /// One call per layer: no limit on the length of all paths together, and no character in them means anything.
 fn mount_by_parts(
     layers: &[PathBuf],
-    upper: &Path,
-    work: &Path,
+    writable: Option<(&Path, &Path)>,
     target: &Path,
 ) -> Result<(), Errno> {
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
@@ -54,14 +72,16 @@ fn mount_by_parts(
     for layer in layers.iter().rev() {
         fsconfig_set_string(&context, "lowerdir+", layer)?;
     }
-    fsconfig_set_string(&context, "upperdir", upper)?;
-    fsconfig_set_string(&context, "workdir", work)?;
+    if let Some((upper, work)) = writable {
+        fsconfig_set_string(&context, "upperdir", upper)?;
+        fsconfig_set_string(&context, "workdir", work)?;
+    }
     fsconfig_create(&context)?;
-    let mounted = fsmount(
-        &context,
-        FsMountFlags::FSMOUNT_CLOEXEC,
-        MountAttrFlags::empty(),
-    )?;
+    let access = match writable {
+        Some(_) => MountAttrFlags::empty(),
+        None => MountAttrFlags::MOUNT_ATTR_RDONLY,
+    };
+    let mounted = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, access)?;
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
     move_mount(&mounted, "", CWD, target, flags)
 }
@@ -69,8 +89,7 @@ fn mount_by_parts(
 /// All options must fit one page, so directories are named by their file descriptors; that also spares `:` and `,` in paths.
 fn mount_by_options(
     layers: &[PathBuf],
-    upper: &Path,
-    work: &Path,
+    writable: Option<(&Path, &Path)>,
     target: &Path,
 ) -> io::Result<()> {
     let open = |dirs: &[PathBuf]| -> io::Result<Vec<OwnedFd>> {
@@ -78,22 +97,20 @@ fn mount_by_options(
     };
     let name = |fd: &OwnedFd| format!("/proc/self/fd/{}", fd.as_raw_fd());
     let lower = open(layers)?;
-    let (upper, work) = (open_root(upper)?, open_root(work)?);
     let names: Vec<String> = lower.iter().map(name).collect();
-    let options = format!(
-        "lowerdir={},upperdir={},workdir={}",
-        names.join(":"),
-        name(&upper),
-        name(&work)
-    );
+    let mut options = format!("lowerdir={}", names.join(":"));
+    let writable =
+        writable.map(|(upper, work)| Ok::<_, io::Error>((open_root(upper)?, open_root(work)?)));
+    let writable = writable.transpose()?;
+    let flags = match &writable {
+        Some((upper, work)) => {
+            options += &format!(",upperdir={},workdir={}", name(upper), name(work));
+            MountFlags::empty()
+        }
+        None => MountFlags::RDONLY,
+    };
     let options = CString::new(options)?;
-    Ok(mount(
-        SOURCE,
-        target,
-        "overlay",
-        MountFlags::empty(),
-        options.as_c_str(),
-    )?)
+    Ok(mount(SOURCE, target, "overlay", flags, options.as_c_str())?)
 }
 
 #[cfg(test)]
@@ -137,7 +154,7 @@ mod tests {
     fn one_two_and_sixty_layers_mount_by_parts() {
         for count in [1, 2, 60] {
             mount_and_look(count, |layers, upper, work, target| {
-                Ok(mount_by_parts(layers, upper, work, target)?)
+                Ok(mount_by_parts(layers, Some((upper, work)), target)?)
             });
         }
     }
@@ -155,7 +172,7 @@ mod tests {
             }
             let layers = [layers[0].clone(), layers[1].clone(), long];
             assert_eq!(
-                mount_by_parts(&layers, upper, work, target),
+                mount_by_parts(&layers, Some((upper, work)), target),
                 Err(Errno::INVAL)
             );
             mount_overlay(&layers, upper, work, target)
@@ -165,7 +182,9 @@ mod tests {
     #[test]
     fn one_two_and_sixty_layers_mount_by_options() {
         for count in [1, 2, 60] {
-            mount_and_look(count, mount_by_options);
+            mount_and_look(count, |layers, upper, work, target| {
+                mount_by_options(layers, Some((upper, work)), target)
+            });
         }
     }
 }

@@ -3,8 +3,8 @@
 //! Files and Lists are only wrappers: the same objects mean the same however they are wrapped and in whatever order they come.
 
 use crate::manifest::{
-    ConfigObject, Finding, FindingKind, Findings, Node, ObjectKind, Strictness, Value, decode,
-    load, locate, objects, yaml,
+    Claim, ConfigObject, Finding, FindingKind, Findings, Node, ObjectKind, Strictness, Value,
+    claims, decode, load, locate, objects, yaml,
 };
 use k8s_openapi::api::core::v1::Pod;
 use std::collections::HashSet;
@@ -25,6 +25,8 @@ pub struct Documents {
     pub pods: Vec<RawPod>,
     /// In the order of the input.
     pub objects: Vec<ConfigObject>,
+    /// In the order of the input.
+    pub claims: Vec<Claim>,
 }
 
 /// A decoded pod, neither defaulted nor validated.
@@ -45,27 +47,22 @@ pub struct RawPod {
 enum Handling {
     Pod,
     Config(ObjectKind),
+    Claim,
     List,
     /// Makes pods and is not supported; with the way out.
     Workload(&'static str),
-    /// Is needed by pods and not supported; with the way out.
-    Refused(&'static str),
 }
 
 /// The kinds that are known, with their `apiVersion`. All others are skipped with a warning.
 const KINDS: [(&str, &str, Handling); 12] = {
-    use Handling::{Config, List, Refused, Workload};
+    use Handling::{Claim, Config, List, Workload};
     const TEMPLATE: &str = "write its spec.template as a Pod";
     [
         ("Pod", "v1", Handling::Pod),
         ("ConfigMap", "v1", Config(ObjectKind::ConfigMap)),
         ("Secret", "v1", Config(ObjectKind::Secret)),
         ("List", "v1", List),
-        (
-            "PersistentVolumeClaim",
-            "v1",
-            Refused("use a hostPath volume"),
-        ),
+        ("PersistentVolumeClaim", "v1", Claim),
         ("ReplicationController", "v1", Workload(TEMPLATE)),
         ("Deployment", "apps/v1", Workload(TEMPLATE)),
         ("ReplicaSet", "apps/v1", Workload(TEMPLATE)),
@@ -135,7 +132,13 @@ impl Reader {
                 self.has_workload = true;
                 refuse(&node, hint, &mut found);
             }
-            Some(Handling::Refused(hint)) => refuse(&node, hint, &mut found),
+            Some(Handling::Claim) => {
+                if let Some(claim) = claims::read(&node, &mut found) {
+                    self.identify(&node, &claim.namespace, &claim.name, &mut found);
+                    self.documents.claims.push(claim);
+                }
+                self.unknown_fields(&mut found);
+            }
             // What does not say what it is may have been meant as a pod.
             None => self.has_workload |= found.has_errors(),
         }

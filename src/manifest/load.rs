@@ -1,6 +1,7 @@
 //! The way in: texts → everything that a command needs to know of them.
 
 use crate::base::PodUid;
+use crate::manifest::claims;
 use crate::manifest::documents::{self, Documents, RawPod, Source};
 use crate::manifest::resolve::{ResolveContext, resolve};
 use crate::manifest::{ConfigObject, FindingKind, Findings, Pod, locate};
@@ -64,7 +65,11 @@ fn load_with(
     resolve: impl Resolve,
 ) -> Result<Loaded, Findings> {
     let mut findings = Findings::new();
-    let Documents { pods, objects } = documents::read(sources, options.strictness, &mut findings);
+    let Documents {
+        pods,
+        objects,
+        claims,
+    } = documents::read(sources, options.strictness, &mut findings);
     let pods = pods
         .into_iter()
         .filter_map(|raw| {
@@ -72,7 +77,9 @@ fn load_with(
                 uid: PodUid::from_random((options.random)()),
                 name_suffix: name_suffix((options.random)()),
             };
-            pod(raw, &context, &resolve, &mut findings)
+            let mut pod = pod(raw, &context, &resolve, &mut findings)?;
+            claims::apply(&claims, &mut pod);
+            Some(pod)
         })
         .collect();
     findings.sort(sources.iter().map(|source| source.name.as_str()));

@@ -5,11 +5,13 @@
 //! text ─yaml→ Node ─documents→ core/v1 objects (decode, objects) ─resolve→ model
 //! ```
 
+mod claims;
 mod convert;
 mod decode;
 mod defaults;
 mod documents;
 pub mod downward;
+mod env_file;
 mod expand;
 mod finding;
 mod from_node;
@@ -25,8 +27,10 @@ mod validate;
 mod verdict;
 mod yaml;
 
+pub use claims::Claim;
 pub use decode::decode;
 pub use documents::{Documents, RawPod, Source, read};
+pub use env_file::env_file_value;
 pub use expand::expand;
 pub use finding::{Finding, FindingKind, Findings, Location};
 pub use grammar::subdomain as pod_name;

@@ -50,7 +50,18 @@ pub fn read(kind: ObjectKind, node: &Node, findings: &mut Findings) -> Option<Co
         let detail = format!("may not be more than {MAX_OBJECT_BYTES} bytes");
         findings.too_long("data", detail);
     }
-    let metadata = metadata.unwrap_or_default();
+    let (name, namespace) = identity(metadata.unwrap_or_default(), findings);
+    Some(ConfigObject {
+        kind,
+        name,
+        namespace,
+        data,
+        binary,
+    })
+}
+
+/// Name and namespace of an object, checked.
+pub(super) fn identity(metadata: ObjectMeta, findings: &mut Findings) -> (String, String) {
     let name = metadata.name.unwrap_or_default();
     let namespace = metadata.namespace.filter(|namespace| !namespace.is_empty());
     let namespace = namespace.unwrap_or_else(|| "default".to_owned());
@@ -62,13 +73,7 @@ pub fn read(kind: ObjectKind, node: &Node, findings: &mut Findings) -> Option<Co
     if let Err(detail) = grammar::label(&namespace) {
         findings.invalid("metadata.namespace", format!("{namespace:?}"), detail);
     }
-    Some(ConfigObject {
-        kind,
-        name,
-        namespace,
-        data,
-        binary,
-    })
+    (name, namespace)
 }
 
 type Parts = (

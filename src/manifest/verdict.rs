@@ -162,7 +162,7 @@ mod tests {
         let want = [
             "metadata.labels[a.b/c] supported",
             "spec.containers[0].futureField refused",
-            "spec.containers[0].livenessProbe later",
+            "spec.containers[0].livenessProbe.exec.command[0] supported",
             "spec.containers[0].name supported",
             "spec.containers[0].ports[0].hostPort later",
             "spec.containers[0].ports[1].hostPort supported",

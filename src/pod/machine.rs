@@ -16,6 +16,7 @@ pub struct Machine {
     state: State,
     now: Now,
     wake: Option<Mono>,
+    is_idle: bool,
 }
 
 impl Machine {
@@ -42,6 +43,7 @@ impl Machine {
             settings,
             state,
             wake: None,
+            is_idle: false,
         }
     }
 
@@ -69,6 +71,7 @@ impl Machine {
             now,
             actions: Vec::new(),
             wake: None,
+            is_steady: matches!(input, Input::Timer),
         };
         match (refused, input) {
             (Some(refusal), Input::Request { id, .. }) => {
@@ -78,9 +81,14 @@ impl Machine {
             (_, input) => turn.take(input),
         }
         let Turn {
-            mut actions, wake, ..
+            mut actions,
+            wake,
+            is_steady,
+            ..
         } = turn;
         self.wake = wake;
+        let probes_only = actions.iter().all(|a| matches!(a, Action::RunProbe { .. }));
+        self.is_idle = is_steady && probes_only && self.state == before;
         if self.state != before {
             actions.insert(0, Action::Persist);
         }
@@ -105,6 +113,11 @@ impl Machine {
     /// The containers that were added to the pod for debugging.
     pub fn ephemeral(&self) -> &[Container] {
         self.state.ephemeral()
+    }
+
+    /// Whether the last step was the everyday of probes that go well: a replay does without it.
+    pub fn was_idle(&self) -> bool {
+        self.is_idle
     }
 
     /// The instances of which something may exist: what a new supervisor has to look for before `Input::Recovered`.

@@ -34,6 +34,11 @@ impl Dirs {
         }
     }
 
+    /// Where the volumes of claims are: of all pods.
+    pub fn claims(&self) -> PathBuf {
+        self.data.join("volumes")
+    }
+
     /// Where the logs of a pod are: `<logs>/<namespace>_<name>_<uid>`. Source: the kubelet's log path.
     pub fn pod_logs(&self, pod: &Pod) -> PathBuf {
         self.logs

@@ -25,10 +25,17 @@ pub(super) struct Context {
     pub cgroup: PodCgroup,
     pub cgroup_values: PodCgroupValues,
     pub keeper: Arc<OwnedFd>,
+    /// The host's mount namespace, of pods that share mounts with it.
+    pub host_mounts: Option<Arc<OwnedFd>>,
 }
 
 impl Context {
-    pub fn new(dir: PodDir, plan: Plan, keeper: OwnedFd) -> Result<Context, SupervisorError> {
+    pub fn new(
+        dir: PodDir,
+        plan: Plan,
+        keeper: OwnedFd,
+        host_mounts: Option<OwnedFd>,
+    ) -> Result<Context, SupervisorError> {
         let driver = Driver {
             deadlines: plan.deadlines,
             ..Driver::new(plan.runtime.clone(), dir.file("runtime"))
@@ -49,6 +56,7 @@ impl Context {
             cgroup,
             cgroup_values,
             keeper: Arc::new(keeper),
+            host_mounts: host_mounts.map(Arc::new),
         })
     }
 

@@ -74,11 +74,11 @@ impl World {
             self.tasks.spawn(async move { Completion::Pulling(op) });
         }
         self.run(op, async move {
-            let image = match ready {
-                Some(image) => image,
+            let images = match ready {
+                Some(images) => images,
                 None => images::bring(&context, &container).await?,
             };
-            Ok(Change::Image(container, image))
+            Ok(Change::Images(container, images))
         });
     }
 

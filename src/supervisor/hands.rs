@@ -10,7 +10,7 @@ use std::path::PathBuf;
 /// What the effects remember.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Hands {
-    /// Container → its image as resolved.
+    /// Container → its image as resolved; of image volumes, [`Hands::image_volume`] → theirs.
     pub images: BTreeMap<String, Image>,
     /// Instance → its process.
     pub processes: BTreeMap<InstanceId, Process>,
@@ -18,6 +18,13 @@ pub struct Hands {
     pub sandbox: Option<Sandbox>,
     /// Volume → host path.
     pub volumes: BTreeMap<String, PathBuf>,
+}
+
+impl Hands {
+    /// What the image of a volume is called among those of containers: no container has such a name.
+    pub(super) fn image_volume(volume: &str) -> String {
+        format!("volume/{volume}")
+    }
 }
 
 /// The init of an instance. A pid alone is no identity.

@@ -2,9 +2,11 @@
 //! that unpacking and TLS stay out of the resident one.
 
 use crate::image::{self, Image};
-use crate::manifest::{Container, ObjectKind};
+use crate::manifest::{ObjectKind, PullPolicy, VolumeSource};
 use crate::pod::{Failure, FailureReason};
+use crate::supervisor::Hands;
 use crate::supervisor::context::{Context, other};
+use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -18,26 +20,72 @@ const DEADLINE: Duration = Duration::from_secs(30 * 60);
 /// Where Secrets for registries keep the credentials. Source: `core/v1` DockerConfigJsonKey, DockerConfigKey.
 const SECRET_KEYS: [&str; 2] = [".dockerconfigjson", ".dockercfg"];
 
-/// The image if it is here and need not be asked for.
-pub(super) fn ready(context: &Context, container: &str) -> Option<Image> {
-    let container = context.plan.pod.container(container)?;
-    image::ready(
-        &context.plan.dirs.data,
-        &container.image,
-        container.pull_policy,
-    )
+/// An image that a container needs: its own, or that of a volume that it mounts.
+struct Wanted<'a> {
+    /// Its name in [`Hands`].
+    key: String,
+    reference: &'a str,
+    policy: PullPolicy,
 }
 
-/// Brings the image from wherever it is.
-pub(super) async fn bring(context: &Context, container: &str) -> Result<Image, Failure> {
-    let Some(container) = context.plan.pod.container(container) else {
+fn wanted<'a>(context: &'a Context, container: &str) -> Option<Vec<Wanted<'a>>> {
+    let pod = &context.plan.pod;
+    let container = pod.container(container)?;
+    let own = Wanted {
+        key: container.name.clone(),
+        reference: &container.image,
+        policy: container.pull_policy,
+    };
+    let volumes = pod.image_volumes(container);
+    let volumes = volumes.filter_map(|volume| match &volume.source {
+        VolumeSource::Image {
+            reference,
+            pull_policy,
+        } => Some(Wanted {
+            key: Hands::image_volume(&volume.name),
+            reference,
+            policy: *pull_policy,
+        }),
+        _ => None,
+    });
+    Some(std::iter::once(own).chain(volumes).collect())
+}
+
+fn here(context: &Context, wanted: &Wanted<'_>) -> Option<Image> {
+    image::ready(&context.plan.dirs.data, wanted.reference, wanted.policy)
+}
+
+/// The images of a container, by their names in [`Hands`], if all are here and none need be asked for.
+pub(super) fn ready(context: &Context, container: &str) -> Option<BTreeMap<String, Image>> {
+    let wanted = wanted(context, container)?.into_iter();
+    wanted
+        .map(|wanted| here(context, &wanted).map(|image| (wanted.key, image)))
+        .collect()
+}
+
+/// Brings the images of a container from wherever they are.
+pub(super) async fn bring(
+    context: &Context,
+    container: &str,
+) -> Result<BTreeMap<String, Image>, Failure> {
+    let Some(all) = wanted(context, container) else {
         return Err(failed(format!("pod has no container `{container}`")));
     };
-    let helper = tokio::time::timeout(DEADLINE, help(context, container));
-    helper.await.unwrap_or_else(|_| {
-        let name = &container.image;
-        Err(failed(format!("image `{name}` did not come in time")))
-    })
+    let mut images = BTreeMap::new();
+    for wanted in all {
+        let image = match here(context, &wanted) {
+            Some(image) => image,
+            None => match tokio::time::timeout(DEADLINE, help(context, &wanted)).await {
+                Ok(brought) => brought?,
+                Err(_) => {
+                    let name = wanted.reference;
+                    return Err(failed(format!("image `{name}` did not come in time")));
+                }
+            },
+        };
+        images.insert(wanted.key, image);
+    }
+    Ok(images)
 }
 
 fn failed(message: String) -> Failure {
@@ -47,13 +95,13 @@ fn failed(message: String) -> Failure {
     }
 }
 
-async fn help(context: &Context, container: &Container) -> Result<Image, Failure> {
+async fn help(context: &Context, wanted: &Wanted<'_>) -> Result<Image, Failure> {
     let mut command = Command::new("/proc/self/exe");
-    let policy = serde_json::to_string(&container.pull_policy).unwrap_or_default();
+    let policy = serde_json::to_string(&wanted.policy).unwrap_or_default();
     command.args([
         IMAGE_VERB.as_ref(),
         context.plan.dirs.data.as_os_str(),
-        container.image.as_ref(),
+        wanted.reference.as_ref(),
         policy.as_ref(),
     ]);
     command

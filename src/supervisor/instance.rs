@@ -11,7 +11,7 @@ use crate::pod::{Failure, FailureReason, InstanceKind};
 use crate::runtime::{CreateCall, InitIo};
 use crate::stdio::{self, ConsoleSocket, LogFile, LogLimits, StdioPipes};
 use crate::supervisor::context::{Context, failure, other, runtime_failure};
-use crate::supervisor::{Hands, Process, sandbox};
+use crate::supervisor::{Hands, Process, parts, sandbox};
 use crate::sys;
 use crate::volume;
 use nix::mount::{MsFlags, mount};
@@ -102,11 +102,13 @@ pub(super) async fn create(
     })
 }
 
-fn failure_reason(reason: bundle::Reason) -> FailureReason {
-    match reason {
+/// A container that cannot be described.
+pub(super) fn unusable(error: &BundleError) -> Failure {
+    let reason = match error.reason() {
         bundle::Reason::CreateContainerConfigError => FailureReason::CreateContainerConfigError,
         bundle::Reason::CreateContainerError => FailureReason::CreateContainerError,
-    }
+    };
+    failure(reason, "", error)
 }
 
 fn bundle_failure(what: &str, cause: &dyn std::error::Error) -> Failure {
@@ -241,55 +243,13 @@ fn write_container_bundle(
         apparmor_default: None,
         runtime_rro: context.plan.runtime.features.rro.unwrap_or(false),
     };
-    let unusable = |e: BundleError| failure(failure_reason(e.reason()), "", &e);
-    let volume_parts = VolumeParts {
-        sub_paths: bind_sub_paths(
-            context,
-            &input,
-            bundle::sub_paths(&input).map_err(unusable)?,
-        )?,
-    };
+    let volume_parts = parts::look_up(context, hands, &input)?;
     let spec = bundle::container_spec(&ContainerInput {
         volume_parts: &volume_parts,
         ..input
-    })
-    .map_err(unusable)?;
+    });
+    let spec = spec.map_err(|e| unusable(&e))?;
     write_config(&bundle, &bundle::to_json(&spec))
-}
-
-/// Binds the parts of volumes that the container mounts to places of its instance.
-fn bind_sub_paths(
-    context: &Context,
-    input: &ContainerInput<'_>,
-    paths: BTreeMap<usize, String>,
-) -> Result<BTreeMap<usize, PathBuf>, Failure> {
-    let dir = context.sub_paths(input.instance);
-    let mut places = BTreeMap::new();
-    for (number, path) in paths {
-        let (container, mount) = (input.container, &input.container.mounts[number]);
-        let Some(volume) = input.paths.volumes.get(&mount.volume) else {
-            continue;
-        };
-        let place = dir.join(number.to_string());
-        volume::bind_sub_path(volume, &path, volume::Part::Any, &place).map_err(|error| {
-            // Where volumes are on the host is not for those who read the pod's status.
-            tracing::warn!(
-                container = container.name,
-                volume = mount.volume,
-                "{}",
-                other("cannot mount a part of a volume", &error).message
-            );
-            Failure {
-                reason: FailureReason::CreateContainerConfigError,
-                message: format!(
-                    "failed to prepare subPath for volumeMount \"{}\" of container \"{}\"",
-                    mount.volume, container.name
-                ),
-            }
-        })?;
-        places.insert(number, place);
-    }
-    Ok(places)
 }
 
 /// The container whose processes an ephemeral one sees, while it runs.
@@ -471,7 +431,7 @@ pub(super) async fn delete(context: &Context, instance: &InstanceId) -> Result<(
         .map_err(|e| failed(&e))?;
     let bundle = context.dir.bundle(instance);
     // Before anything is removed: a volume is on the other side of each.
-    volume::release_sub_paths(&context.sub_paths(instance)).map_err(|e| failed(&e))?;
+    volume::release_places(&context.sub_paths(instance)).map_err(|e| failed(&e))?;
     let remove = || {
         sandbox::unmount(&bundle.join("rootfs"))?;
         sandbox::remove_tree(&bundle)?;

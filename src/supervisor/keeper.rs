@@ -8,7 +8,7 @@
 use crate::base::InstanceId;
 use crate::store::{ExitRecord, PodDir, append_exit, open_exits};
 use crate::supervisor::SNAPSHOT;
-use crate::supervisor::link::{self, Message};
+use crate::supervisor::link::{self, HOST_MOUNTS, Message};
 use crate::sys::{self, SignalFd};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
@@ -75,6 +75,8 @@ pub fn keep(dir: PodDir, listener: OwnedFd) -> Result<(), KeeperError> {
     // What containers read, like their resolv.conf, must not depend on who ran us. Secrets say their mode, in directories of 0700.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     sys::become_subreaper().map_err(|e| KeeperError::Call("become a subreaper", e))?;
+    let mut held = Vec::with_capacity(MAX_HELD);
+    held.extend(host_mounts(&dir)?);
     sys::enter_private_mounts().map_err(call("enter a private mount namespace"))?;
     let path = dir.file("exits");
     let exits = open_exits(&path).map_err(|source| KeeperError::Open { path, source })?;
@@ -85,7 +87,6 @@ pub fn keep(dir: PodDir, listener: OwnedFd) -> Result<(), KeeperError> {
         Signal::SIGHUP,
     ];
     let signals = sys::block_signals(&watched).map_err(call("block signals"))?;
-    let held = Vec::with_capacity(MAX_HELD);
     let mut keeper = Keeper {
         dir,
         listener,
@@ -98,6 +99,21 @@ pub fn keep(dir: PodDir, listener: OwnedFd) -> Result<(), KeeperError> {
     };
     while keeper.turn()? {}
     Ok(())
+}
+
+/// The mount namespace we leave, if the pod shares mounts with it.
+fn host_mounts(dir: &PodDir) -> Result<Option<(InstanceId, Vec<OwnedFd>)>, KeeperError> {
+    if !dir.file(HOST_MOUNTS).exists() {
+        return Ok(None);
+    }
+    let path = PathBuf::from("/proc/self/ns/mnt");
+    match File::open(&path) {
+        Ok(file) => Ok(Some((
+            InstanceId(HOST_MOUNTS.to_owned()),
+            vec![file.into()],
+        ))),
+        Err(source) => Err(KeeperError::Open { path, source }),
+    }
 }
 
 impl Keeper {

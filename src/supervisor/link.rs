@@ -8,6 +8,10 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 /// Longest message in bytes: a letter and an instance id (a name of 63 bytes, a dash, a number).
 pub const MAX_MESSAGE_BYTES: usize = 128;
 
+/// A file in the pod's directory that says: containers share mounts with the host, so its mount namespace must be kept. No instance has
+/// such an id, and it is held under this one.
+pub const HOST_MOUNTS: &str = "host-mounts";
+
 /// One message.
 #[derive(Debug)]
 pub enum Message {

@@ -1,12 +1,12 @@
 //! The loop itself.
 
 use crate::base::{Exit, InstanceId, Mono};
-use crate::pod::{Action, Input, Machine, Request, RequestId, Settings};
+use crate::pod::{Action, Input, Machine, Request, RequestId};
 use crate::runtime::CgroupError;
-use crate::store::{CONTROL_SOCKET, PodDir, read_json};
+use crate::store::{CONTROL_SOCKET, Journal, PodDir, read_json};
 use crate::supervisor::context::Context;
 use crate::supervisor::handle::{Asked, Handle, handle};
-use crate::supervisor::link::{self, Message};
+use crate::supervisor::link::{self, HOST_MOUNTS, Message};
 use crate::supervisor::remnants;
 use crate::supervisor::world::{Completion, World};
 use crate::supervisor::{Hands, Plan, SNAPSHOT, Snapshot};
@@ -93,7 +93,9 @@ where
     S: FnOnce(UnixListener, Handle) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
-    let (listener, held) = greet(&keeper)?;
+    let (listener, mut held) = greet(&keeper)?;
+    let host_mounts = held.remove(&InstanceId(HOST_MOUNTS.to_owned()));
+    let host_mounts = host_mounts.and_then(|mut fds| fds.pop());
     let plan_path = dir.file("plan.json");
     let plan: Option<Plan> = read_json(&plan_path).map_err(|source| SupervisorError::Read {
         path: plan_path,
@@ -104,12 +106,8 @@ where
     plan.pod.object = serde_json::Value::Null;
     let path = dir.file(SNAPSHOT);
     let snapshot = Snapshot::read(&dir).map_err(|source| SupervisorError::Read { path, source })?;
-    let settings = Settings {
-        backoff_initial: Duration::from_millis(plan.backoff_ms.0),
-        backoff_max: Duration::from_millis(plan.backoff_ms.1),
-        ..Settings::default()
-    };
-    let context = Context::new(dir, plan, keeper)?;
+    let settings = plan.settings();
+    let context = Context::new(dir, plan, keeper, host_mounts)?;
     let pod = &context.plan.pod;
     let (machine, hands, is_new) = match snapshot {
         None => (
@@ -128,6 +126,7 @@ where
     };
     let mut world = World::new(context, hands)?;
     world.know(machine.ephemeral());
+    let journal = Journal::open(&world.context.dir, is_new, sys::now(), machine.state());
     let (first, ended) = match (is_new, world.context.plan.rejected.clone()) {
         (true, Some((reason, message))) => (Input::Rejected { reason, message }, Vec::new()),
         (true, None) => (Input::Timer, Vec::new()),
@@ -140,6 +139,7 @@ where
     let served = tokio::spawn(serve(listener, handle));
     Loop {
         machine,
+        journal,
         world,
         asked,
         shown,
@@ -184,6 +184,7 @@ fn greet(
 
 struct Loop {
     machine: Machine,
+    journal: Journal,
     world: World,
     asked: mpsc::Receiver<Asked>,
     shown: watch::Sender<crate::pod::PodView>,
@@ -239,7 +240,7 @@ impl Loop {
 
     /// The first step. That of a new pod is only done if it can be written down: whoever comes after us finds nothing else.
     fn begin(&mut self, first: Input, is_new: bool) -> Result<(), SupervisorError> {
-        let actions = self.machine.step(sys::now(), first);
+        let actions = self.hear(first);
         match self.world.write_down(&self.machine) {
             Err(source) if is_new => {
                 let path = self.world.context.dir.file(SNAPSHOT);
@@ -342,10 +343,21 @@ impl Loop {
         }
     }
 
+    /// The machine hears an input. The journal has it before the snapshot shows what it did.
+    fn hear(&mut self, input: Input) -> Vec<Action> {
+        let now = sys::now();
+        let line = Journal::line(now, &input);
+        let actions = self.machine.step(now, input);
+        if !self.machine.was_idle() {
+            self.journal.hear(&line, now, self.machine.state());
+        }
+        actions
+    }
+
     /// One step of the machine: what changed is written before anything is done about it.
     fn step(&mut self, input: Input) {
         tracing::debug!(?input, "step");
-        let actions = self.machine.step(sys::now(), input);
+        let actions = self.hear(input);
         self.world.know(self.machine.ephemeral());
         let view = self.machine.view();
         if actions.first() == Some(&Action::Persist) || *self.shown.borrow() != view {

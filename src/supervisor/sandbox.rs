@@ -3,7 +3,7 @@
 use crate::bundle::{self, Sandbox};
 use crate::manifest::downward;
 use crate::pod::{Failure, FailureReason};
-use crate::store::PodDir;
+use crate::store::{Dirs, PodDir};
 use crate::supervisor::context::{Context, other};
 use crate::supervisor::strays::kill_strays;
 use crate::supervisor::{Hands, Network};
@@ -12,6 +12,7 @@ use crate::volume::{self, VolumeDirs, VolumeInput};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -70,23 +71,42 @@ pub(super) async fn prepare(context: &Context) -> Result<BTreeMap<String, PathBu
             .memory_limit
             .and_then(|bytes| bytes.try_into().ok()),
     };
-    volume::prepare(&input, &volume_dirs(&context.dir).borrowed()).map_err(|e| other("", &e))
-}
-
-/// The two places of volumes.
-pub(super) struct OwnedVolumeDirs(PathBuf, PathBuf);
-
-impl OwnedVolumeDirs {
-    pub fn borrowed(&self) -> VolumeDirs<'_> {
-        VolumeDirs {
-            disk: &self.0,
-            memory: &self.1,
+    let dirs = volume_dirs(&context.plan.dirs, &context.dir);
+    let mut paths = volume::prepare(&input, &dirs).map_err(|e| other("", &e))?;
+    for volume in pod.shared_volumes() {
+        let host = context.host_mounts.as_ref().map(AsFd::as_fd);
+        let host = host.filter(|_| volume.source.is_of_host());
+        if host.is_none() && volume.source.is_of_host() {
+            return Err(Failure {
+                reason: FailureReason::Other,
+                message: format!(
+                    "cannot share the mounts of volume `{}`: the keeper has lost the host's mount namespace",
+                    volume.name
+                ),
+            });
+        }
+        if let Some(path) = paths.get_mut(&volume.name) {
+            let place = dirs.shared.join(&volume.name);
+            volume::share(path, &place, host).map_err(|e| {
+                other(
+                    &format!("cannot share the mounts of volume `{}`", volume.name),
+                    &e,
+                )
+            })?;
+            *path = place;
         }
     }
+    Ok(paths)
 }
 
-pub(super) fn volume_dirs(dir: &PodDir) -> OwnedVolumeDirs {
-    OwnedVolumeDirs(dir.data.join("volumes"), dir.file("volumes"))
+/// The places of a pod's volumes.
+pub fn volume_dirs(dirs: &Dirs, dir: &PodDir) -> VolumeDirs {
+    VolumeDirs {
+        disk: dir.data.join("volumes"),
+        memory: dir.file("volumes"),
+        shared: dir.file("shared"),
+        claims: dirs.claims(),
+    }
 }
 
 fn write_pause(root: &Path) -> io::Result<()> {
@@ -108,7 +128,8 @@ fn mount_shm(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn is_mount_point(path: &Path) -> io::Result<bool> {
+/// Whether something is mounted there that has a device number of its own.
+pub(super) fn is_mount_point(path: &Path) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt;
     let parent = path.parent().unwrap_or(path);
     Ok(path.symlink_metadata()?.dev() != parent.symlink_metadata()?.dev())
@@ -137,7 +158,7 @@ pub(super) fn set_up_network(context: &Context, sandbox: &Sandbox) -> Result<Vec
 /// Releases everything but status, logs and data. What is gone already is no error.
 pub(super) async fn clean_up(context: &Context) -> Result<(), Failure> {
     kill_strays(context).await?;
-    volume::release(&volume_dirs(&context.dir).borrowed()).map_err(|e| other("", &e))?;
+    volume::release(&volume_dirs(&context.plan.dirs, &context.dir)).map_err(|e| other("", &e))?;
     if !context.plan.pod.host_ipc {
         unmount(&context.shm()).map_err(|e| other("cannot unmount the pod's /dev/shm", &e))?;
     }

@@ -98,7 +98,8 @@ pub(super) enum Completion {
 /// What an operation changed.
 pub(super) enum Change {
     Prepared(BTreeMap<String, PathBuf>),
-    Image(String, Image),
+    /// Of this container and of the image volumes that it mounts.
+    Images(String, BTreeMap<String, Image>),
     Created(InstanceId, InstanceKind, Created),
     Started(InstanceId),
     Network(Vec<String>),
@@ -134,12 +135,13 @@ impl World {
                 self.hands.volumes = volumes;
                 Outcome::Ok
             }
-            Ok(Change::Image(container, image)) => {
+            Ok(Change::Images(container, images)) => {
+                let own = images.get(&container);
                 let outcome = Outcome::ImageReady {
-                    image_id: image.id.clone(),
-                    stop_signal: image.config.stop_signal.parse().ok(),
+                    image_id: own.map(|image| image.id.clone()).unwrap_or_default(),
+                    stop_signal: own.and_then(|image| image.config.stop_signal.parse().ok()),
                 };
-                self.hands.images.insert(container, image);
+                self.hands.images.extend(images);
                 outcome
             }
             Ok(Change::Created(instance, kind, created)) => self.adopt(instance, &kind, created),

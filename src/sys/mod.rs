@@ -14,7 +14,9 @@ pub use clock::{boot_id, now};
 pub use fds::{MAX_FDS_PER_MESSAGE, connected_pair, receive, send, watch};
 pub use files::{Lock, create_dirs, random, write_atomic};
 pub use memory::release_program;
-pub use namespaces::{NetworkNamespaceError, enter_private_mounts, raise_loopback, tcp_socket};
+pub use namespaces::{
+    NetworkNamespaceError, clone_tree, enter_private_mounts, raise_loopback, tcp_socket,
+};
 pub use process::{
     Child, SignalFd, become_subreaper, block_signals, die_with_parent, parent, pidfd, pidfd_exit,
     pidfd_is_alive, pidfd_outlives, processes, reap_any, session, signal_pidfd, start_time,

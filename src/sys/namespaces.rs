@@ -2,9 +2,12 @@
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
+use rustix::fs::CWD;
+use rustix::mount::{OpenTreeFlags, open_tree};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use std::fs::File;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// Something could not be done in a network namespace.
@@ -39,6 +42,25 @@ pub fn enter_private_mounts() -> nix::Result<()> {
         MsFlags::MS_REC | MsFlags::MS_SLAVE,
         None::<&str>,
     )
+}
+
+/// A copy of the mounts at `path` of another mount namespace, attached nowhere. Where they are shared, the copy shares with them. A
+/// thread of its own enters the namespace, so that the caller stays where it is.
+pub fn clone_tree(namespace: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
+    std::thread::scope(|scope| {
+        let worker = scope.spawn(|| {
+            // Only one that shares its root directory with nobody may change its mounts.
+            unshare(CloneFlags::CLONE_FS)?;
+            setns(namespace, CloneFlags::CLONE_NEWNS)?;
+            let flags = OpenTreeFlags::OPEN_TREE_CLONE
+                | OpenTreeFlags::OPEN_TREE_CLOEXEC
+                | OpenTreeFlags::AT_RECURSIVE;
+            Ok(open_tree(CWD, path, flags)?)
+        });
+        worker
+            .join()
+            .unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
+    })
 }
 
 nix::ioctl_readwrite_bad!(

@@ -11,22 +11,19 @@ use std::path::{Path, PathBuf};
 /// Anybody in the pod may write. Source: kubelet, emptyDir.
 const MODE: u32 = 0o777;
 
-/// Makes the directory `<disk>/<name>` with mount points at the relative paths `nested`. It appears under its name when it is
+/// Makes the directory `path` with mount points at the relative paths `nested`. It appears under its name when it is
 /// complete; one that is there is the pod's and stays untouched.
-pub(super) fn on_disk(
-    disk: &Path,
-    name: &str,
-    nested: &[PathBuf],
-    group: Option<u32>,
-) -> Result<PathBuf, Error> {
-    let path = disk.join(name);
+pub(super) fn on_disk(path: &Path, nested: &[PathBuf], group: Option<u32>) -> Result<(), Error> {
     match path.symlink_metadata() {
-        Ok(_) => return Ok(path),
+        Ok(_) => return Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(Error::system("inspect", &path)(error)),
+        Err(error) => return Err(Error::system("inspect", path)(error)),
     }
     // No volume has such a name: they are DNS labels.
-    let unfinished = disk.join(format!(".{name}.new"));
+    let unfinished = path.with_file_name(format!(
+        ".{}.new",
+        path.file_name().unwrap_or_default().to_string_lossy()
+    ));
     let fill = || {
         dir::make_on_host(&unfinished, 0o700)?;
         let root = dir::open(&unfinished)?;
@@ -37,25 +34,22 @@ pub(super) fn on_disk(
         if let Some(gid) = group {
             ownership::give(&root, gid, Access::ReadWrite)?;
         }
-        std::fs::rename(&unfinished, &path)
+        std::fs::rename(&unfinished, path)
     };
-    fill().map_err(Error::system("make directory", &path))?;
-    Ok(path)
+    fill().map_err(Error::system("make directory", path))
 }
 
-/// The same on a tmpfs of at most `size` bytes.
+/// The same on a file system of its own.
 pub(super) fn in_memory(
-    memory: &Path,
-    name: &str,
-    size: u64,
+    path: &Path,
+    kind: tmpfs::Kind,
     nested: &[PathBuf],
     group: Option<u32>,
-) -> Result<PathBuf, Error> {
-    let path = memory.join(name);
+) -> Result<(), Error> {
     let mode = group.map_or(MODE, |_| ownership::directory_mode(MODE, Access::ReadWrite));
-    tmpfs::ensure(&path, size, mode, group)?;
+    tmpfs::ensure(path, kind, mode, group)?;
     let fill = || {
-        let root = dir::open(&path)?;
+        let root = dir::open(path)?;
         if !dir::entries(&root)?.is_empty() {
             // Containers have been here: nothing of it is ours to complete.
             return Ok(());
@@ -68,8 +62,7 @@ pub(super) fn in_memory(
         }
         Ok(())
     };
-    fill().map_err(Error::system::<io::Error>("make directories in", &path))?;
-    Ok(path)
+    fill().map_err(Error::system::<io::Error>("make directories in", path))
 }
 
 /// Bytes of an emptyDir in memory: the least of its limit, the pod's and the machine's, as far as they are above zero.

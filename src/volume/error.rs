@@ -26,6 +26,12 @@ pub enum Error {
         /// `directory`, `file`, `socket file`, `character device` or `block device`.
         expected: &'static str,
     },
+    /// What containers mount there could not appear on the host.
+    #[error("path `{}` is not on a shared mount of the host: `mount --make-shared` makes it one", path.display())]
+    NotShared {
+        /// On the host.
+        path: PathBuf,
+    },
     /// The object is not in the input and not optional.
     #[error("cannot find {kind:?} `{name}`")]
     NoObject {

@@ -83,6 +83,8 @@ impl<'a> Sources<'a> {
                 })?
                 .to_string(),
             EnvValue::Literal(text) => text.clone(),
+            // Of volumes that are not made yet there is nothing to read; no item can ask for it.
+            EnvValue::File { .. } => return Ok(None),
             EnvValue::Key { object, key } => {
                 let Some(found) = self.object(object)? else {
                     return Ok(None);

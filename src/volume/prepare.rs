@@ -1,21 +1,12 @@
 //! All volumes of a pod.
 
 use crate::manifest::downward::Facts;
-use crate::manifest::{ConfigObject, FilesVolume, Pod, Volume, VolumeSource};
+use crate::manifest::{ConfigObject, FilesVolume, Medium, Pod, Volume, VolumeSource};
 use crate::volume::error::{Error, VolumeError};
 use crate::volume::files::{self, Sources};
-use crate::volume::{atomic, dir, empty_dir, host_path, nested, tmpfs};
+use crate::volume::{VolumeDirs, atomic, claim, dir, empty_dir, host_path, nested, tmpfs};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-
-/// Where a pod's volumes live; both end in the pod's own uid.
-#[derive(Clone, Copy, Debug)]
-pub struct VolumeDirs<'a> {
-    /// `<data>/pods/<uid>/volumes`; survives the sandbox and a reboot.
-    pub disk: &'a Path,
-    /// `<state>/pods/<uid>/volumes`: mount points of tmpfs.
-    pub memory: &'a Path,
-}
 
 /// What volumes are made of.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +25,7 @@ pub struct VolumeInput<'a> {
 /// emptyDir is never touched. *Errors*: the first volume that cannot be set up; calling again goes on from there.
 pub fn prepare(
     input: &VolumeInput<'_>,
-    dirs: &VolumeDirs<'_>,
+    dirs: &VolumeDirs,
 ) -> Result<BTreeMap<String, PathBuf>, VolumeError> {
     let mut paths = BTreeMap::new();
     for volume in &input.pod.volumes {
@@ -47,33 +38,49 @@ pub fn prepare(
     Ok(paths)
 }
 
-fn one(volume: &Volume, input: &VolumeInput<'_>, dirs: &VolumeDirs<'_>) -> Result<PathBuf, Error> {
-    let name = volume.name.as_str();
-    let group = input.pod.security.fs_group;
-    let nested = nested::mount_points(input.pod, name);
+fn one(volume: &Volume, input: &VolumeInput<'_>, dirs: &VolumeDirs) -> Result<PathBuf, Error> {
+    let pod = input.pod;
+    let group = pod.security.fs_group;
+    let nested = nested::mount_points(pod, &volume.name);
+    let place = dirs.place(pod, volume);
     match &volume.source {
-        VolumeSource::HostPath { path, kind } => host_path::prepare(Path::new(path), *kind),
-        VolumeSource::EmptyDir { memory: false, .. } => {
-            private(dirs.disk)?;
-            empty_dir::on_disk(dirs.disk, name, &nested, group)
+        VolumeSource::HostPath { kind, .. } => return host_path::prepare(&place, *kind),
+        VolumeSource::Claim(wanted) => {
+            return claim::prepare(&dirs.claims, pod, wanted, &nested);
         }
-        VolumeSource::EmptyDir { size_limit, .. } => {
-            private(dirs.memory)?;
+        VolumeSource::EmptyDir {
+            medium: Medium::Disk,
+            ..
+        } => {
+            private(&dirs.disk)?;
+            empty_dir::on_disk(&place, &nested, group)?;
+        }
+        VolumeSource::EmptyDir { medium, size_limit } => {
+            private(&dirs.memory)?;
             let machine = input.facts.memory_bytes;
             let size = empty_dir::size(*size_limit, input.memory_limit, machine);
-            empty_dir::in_memory(dirs.memory, name, size, &nested, group)
+            let kind = match medium {
+                Medium::HugePages { page_bytes } => tmpfs::Kind::HugePages {
+                    page_bytes: *page_bytes,
+                    limit: *size_limit,
+                },
+                Medium::Disk | Medium::Memory => tmpfs::Kind::Memory { size },
+            };
+            empty_dir::in_memory(&place, kind, &nested, group)?;
         }
-        VolumeSource::Files(files) => files_volume(name, files, &nested, input, dirs),
+        // The image is not here yet: this is only where it will be mounted.
+        VolumeSource::Image { .. } => private(&place)?,
+        VolumeSource::Files(files) => files_volume(&place, files, &nested, input)?,
     }
+    Ok(place)
 }
 
 fn files_volume(
-    name: &str,
+    path: &Path,
     volume: &FilesVolume,
     nested: &[PathBuf],
     input: &VolumeInput<'_>,
-    dirs: &VolumeDirs<'_>,
-) -> Result<PathBuf, Error> {
+) -> Result<(), Error> {
     let sources = Sources {
         pod: input.pod,
         objects: input.objects,
@@ -81,27 +88,21 @@ fn files_volume(
     };
     // Before anything is made: a pod that waits for an object leaves nothing half-done.
     let files = sources.files(volume)?;
-    let parent = if volume.memory {
-        dirs.memory
-    } else {
-        dirs.disk
-    };
-    private(parent)?;
-    let path = parent.join(name);
+    private(path.parent().unwrap_or(path))?;
     if volume.memory {
         // During a change there are two sets of files; as much again is for directories and links.
-        tmpfs::ensure(&path, 4 * files::BYTES_MAX, 0o755, None)?;
+        let size = 4 * files::BYTES_MAX;
+        tmpfs::ensure(path, tmpfs::Kind::Memory { size }, 0o755, None)?;
     }
     let fill = || {
-        dir::make_on_host(&path, 0o755)?;
-        let root = dir::open(&path)?;
+        dir::make_on_host(path, 0o755)?;
+        let root = dir::open(path)?;
         for path in nested {
             dir::make_below(&root, path, 0o755)?;
         }
         atomic::write(&root, &files, input.pod.security.fs_group)
     };
-    fill().map_err(Error::system("write files of", &path))?;
-    Ok(path)
+    fill().map_err(Error::system("write files of", path))
 }
 
 /// The directory of all volumes of a pod is nobody else's: modes inside may be 0777.

@@ -3,13 +3,12 @@
 //! Source: kubelet `subpath_linux.go`.
 
 use crate::sys::{Leaving, open_beneath};
-use crate::volume::dir;
 use crate::volume::error::Error;
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use rustix::fs::{FileType, Mode, OFlags, RawMode, fstat, mkdirat};
+use crate::volume::{dir, places};
+use rustix::fs::{Mode, OFlags, RawMode, fstat, mkdirat};
 use rustix::io::Errno;
 use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path};
 
 /// What may be mounted of a volume.
@@ -32,18 +31,7 @@ pub fn bind_sub_path(root: &Path, path: &str, part: Part, place: &Path) -> Resul
             Part::Any => open_or_make(&root, Path::new(path))?,
             Part::Directory => open_beneath(&root, Path::new(path), directory, Leaving::Refused)?,
         };
-        dir::make_on_host(place.parent().ok_or(ErrorKind::InvalidInput)?, 0o700)?;
-        let kind = FileType::from_raw_mode(fstat(&target)?.st_mode);
-        if kind == FileType::Directory {
-            rustix::fs::mkdir(place, Mode::RWXU)?;
-        } else {
-            let new = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-            rustix::fs::open(place, new, Mode::RUSR | Mode::WUSR)?;
-        }
-        let source = format!("/proc/self/fd/{}", target.as_raw_fd());
-        let flags = MsFlags::MS_BIND | MsFlags::MS_REC;
-        let none = None::<&str>;
-        Ok(mount(Some(source.as_str()), place, none, flags, none)?)
+        places::bind(&target, place)
     };
     bind().map_err(Error::system("bind a part of a volume to", place))
 }
@@ -99,38 +87,4 @@ fn make(parent: &OwnedFd, name: &Path, mode: RawMode) -> io::Result<OwnedFd> {
         rustix::fs::fchmod(&opened, Mode::from_raw_mode(mode))?;
     }
     Ok(opened)
-}
-
-/// Unmounts the places in `dir` and removes them. None there is no error. What is mounted below leaves with its place and stays
-/// mounted wherever else it is.
-pub fn release_sub_paths(dir: &Path) -> Result<(), Error> {
-    let places = match dir.read_dir() {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        other => other.map_err(Error::system("list", dir))?,
-    };
-    for place in places {
-        let place = place.map_err(Error::system("list", dir))?.path();
-        detach(&place).map_err(Error::system("unmount", &place))?;
-        let removed = std::fs::remove_dir(&place).or_else(|_| std::fs::remove_file(&place));
-        removed.map_err(Error::system("remove", &place))?;
-    }
-    std::fs::remove_dir(dir).map_err(Error::system("remove", dir))
-}
-
-/// Takes a mount away from a place of ours with all that is below; what it shares with other places stays there. Nothing mounted is no
-/// error.
-pub(super) fn detach(place: &Path) -> nix::Result<()> {
-    let none = None::<&str>;
-    // Otherwise what is mounted below would be unmounted everywhere else, too.
-    match mount(
-        none,
-        place,
-        none,
-        MsFlags::MS_PRIVATE | MsFlags::MS_REC,
-        none,
-    ) {
-        Err(nix::Error::EINVAL | nix::Error::ENOENT) => return Ok(()),
-        other => other?,
-    }
-    umount2(place, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW)
 }

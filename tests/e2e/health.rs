@@ -73,7 +73,7 @@ fn marked(spec: Value) -> Value {
 
 #[track_caller]
 fn about(seconds: f64, expected: f64) {
-    let close = (expected - 0.2..expected + 1.5).contains(&seconds);
+    let close = (expected - 0.7..expected + 1.5).contains(&seconds);
     assert!(close, "{seconds} s are about {expected} s");
 }
 
@@ -340,7 +340,7 @@ fn a_probe_that_takes_too_long_fails_and_leaves_nothing() {
             })
         });
         // Never more than the one that runs now.
-        let sleeping = pod.exec("c", "pgrep -f 'sleep 777' | wc -l").word();
+        let sleeping = pod.exec("c", "ps | grep -c '[s]leep 777'").word();
         assert!(
             sleeping.parse::<u32>().expect("a number") <= 2,
             "{sleeping}"

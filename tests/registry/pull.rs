@@ -174,7 +174,9 @@ fn processes_that_want_the_same_image_receive_each_layer_once() {
     let runs = names
         .each_ref()
         .map(|name| scene.background(&["image", "pull", "-q", name]));
-    runs.map(|run| run.wait().expect(0));
+    for run in runs {
+        run.wait().expect(0);
+    }
     let mut blobs = fake.lines();
     blobs.retain(|line| line.contains("/blobs/"));
     let mut digests: Vec<&str> = blobs

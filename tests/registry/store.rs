@@ -115,9 +115,9 @@ fn prune_leaves_nothing_of_what_is_gone_and_all_of_what_stays() {
     let fake = Fake::of(&images.directory);
     let scene = Scene::new(&[&fake.host]);
     let names = ["1", "2"].map(|tag| format!("{}/app:{tag}", fake.host));
-    names
-        .each_ref()
-        .map(|name| scene.podshim(&["image", "pull", name]).expect(0));
+    for name in &names {
+        scene.podshim(&["image", "pull", name]).expect(0);
+    }
     let count = |directory: &str| {
         fs::read_dir(scene.path(directory))
             .expect("a directory")

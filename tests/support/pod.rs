@@ -41,12 +41,16 @@ fn merge(base: &mut Value, over: Value) {
 
 /// The status of a container, of whatever role; null if there is none.
 pub fn status<'a>(pod: &'a Value, container: &str) -> &'a Value {
-    ["containerStatuses", "initContainerStatuses"]
-        .iter()
-        .filter_map(|list| pod["status"][*list].as_array())
-        .flatten()
-        .find(|status| status["name"] == container)
-        .unwrap_or(&Value::Null)
+    [
+        "containerStatuses",
+        "initContainerStatuses",
+        "ephemeralContainerStatuses",
+    ]
+    .iter()
+    .filter_map(|list| pod["status"][*list].as_array())
+    .flatten()
+    .find(|status| status["name"] == container)
+    .unwrap_or(&Value::Null)
 }
 
 /// The one state of a container: `("waiting", {…})`, `("running", {…})` or `("terminated", {…})`; `("", null)` if none.

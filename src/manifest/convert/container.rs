@@ -113,7 +113,8 @@ fn stop_signal(raw: &core::Lifecycle) -> Option<Signal> {
     grammar::stop_signal(raw.stop_signal.as_ref()?)
 }
 
-fn pull_policy(text: &str) -> Option<PullPolicy> {
+/// `imagePullPolicy` and `pullPolicy`.
+pub fn pull_policy(text: &str) -> Option<PullPolicy> {
     Some(match text {
         "Always" => PullPolicy::Always,
         "IfNotPresent" => PullPolicy::IfNotPresent,

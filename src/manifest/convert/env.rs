@@ -1,7 +1,9 @@
 //! Variables and the references of the downward API.
 
 use crate::base::Quantity;
-use crate::manifest::{EnvFrom, EnvValue, EnvVar, FieldRef, ObjectKind, ObjectRef, ResourceRef};
+use crate::manifest::{
+    EnvFile, EnvFrom, EnvValue, EnvVar, FieldRef, ObjectKind, ObjectRef, ResourceRef, grammar,
+};
 use k8s_openapi::api::core::v1 as core;
 
 /// A reference to a ConfigMap or Secret.
@@ -53,10 +55,26 @@ fn value_from_source(raw: core::EnvVarSource) -> Option<EnvValue> {
     let core::EnvVarSource {
         config_map_key_ref,
         field_ref,
-        file_key_ref: _,
+        file_key_ref,
         resource_field_ref,
         secret_key_ref,
     } = raw;
+    if let Some(core::FileKeySelector {
+        key,
+        optional,
+        path,
+        volume_name,
+    }) = file_key_ref
+    {
+        return Some(EnvValue::File {
+            file: EnvFile {
+                volume: volume_name,
+                path: grammar::shortest(&path),
+            },
+            key,
+            optional: optional == Some(true),
+        });
+    }
     if let Some(core::ConfigMapKeySelector {
         key,
         name,

@@ -3,6 +3,7 @@
 use super::{container, resources, security, volume};
 use crate::base::PodUid;
 use crate::manifest::defaults::init_role;
+use crate::manifest::validate::page_sizes;
 use crate::manifest::{DnsConfig, DnsPolicy, HostAlias, Pod, RestartPolicy, Role};
 use k8s_openapi::api::core::v1 as core;
 use serde_json::Value;
@@ -14,6 +15,9 @@ pub fn pod(raw: core::Pod, object: Value) -> Option<Pod> {
         spec,
         status: _,
     } = raw;
+    let spec = spec?;
+    let pages = page_sizes(&spec);
+    let pages = pages.first().copied().filter(|_| pages.len() == 1);
     let core::PodSpec {
         active_deadline_seconds,
         affinity: _,
@@ -58,7 +62,7 @@ pub fn pod(raw: core::Pod, object: Value) -> Option<Pod> {
         tolerations: _,
         topology_spread_constraints: _,
         volumes,
-    } = spec?;
+    } = spec;
     let annotations = metadata.annotations.unwrap_or_default();
     let init = init_containers
         .into_iter()
@@ -104,7 +108,7 @@ pub fn pod(raw: core::Pod, object: Value) -> Option<Pod> {
         volumes: volumes
             .into_iter()
             .flatten()
-            .map(volume::volume)
+            .map(|one| volume::volume(one, pages))
             .collect::<Option<_>>()?,
         containers: all
             .map(|(role, one)| container::container(one, role, &annotations))

@@ -9,7 +9,7 @@ pub fn pod(raw: core::PodSecurityContext) -> Option<PodSecurity> {
     let core::PodSecurityContext {
         app_armor_profile,
         fs_group,
-        fs_group_change_policy: _,
+        fs_group_change_policy,
         run_as_group,
         run_as_non_root,
         run_as_user,
@@ -33,6 +33,7 @@ pub fn pod(raw: core::PodSecurityContext) -> Option<PodSecurity> {
             .collect::<Option<_>>()?,
         supplemental_groups_strict: supplemental_groups_policy.as_deref() == Some("Strict"),
         fs_group: id(fs_group)?,
+        fs_group_on_root_mismatch: fs_group_change_policy.as_deref() == Some("OnRootMismatch"),
         seccomp: seccomp(seccomp_profile)?,
         apparmor: apparmor(app_armor_profile)?,
         selinux: se_linux_options.map(selinux),

@@ -268,11 +268,11 @@ fn every_supported_volume_arrives() {
         sources,
         [
             VolumeSource::EmptyDir {
-                memory: false,
+                medium: Medium::Disk,
                 size_limit: None
             },
             VolumeSource::EmptyDir {
-                memory: true,
+                medium: Medium::Memory,
                 size_limit: Some(q("8Mi"))
             },
             VolumeSource::HostPath {

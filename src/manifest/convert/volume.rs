@@ -1,14 +1,15 @@
 //! Volumes.
 
 use super::env::{downward, object};
+use crate::base::Quantity;
 use crate::manifest::{
-    DownwardFile, FilesSource, FilesVolume, HostPathType, KeyToPath, ObjectKind, Volume,
-    VolumeSource, grammar,
+    ClaimOptions, ClaimVolume, DownwardFile, FilesSource, FilesVolume, HostPathType, KeyToPath,
+    Medium, ObjectKind, Volume, VolumeSource, grammar,
 };
 use k8s_openapi::api::core::v1 as core;
 
-/// One of `volumes`.
-pub fn volume(raw: core::Volume) -> Option<Volume> {
+/// One of `volumes`. `pages` is the size of the pod's huge pages in bytes, if there is one size.
+pub fn volume(raw: core::Volume, pages: Option<u64>) -> Option<Volume> {
     let core::Volume {
         aws_elastic_block_store: _,
         azure_disk: _,
@@ -19,7 +20,7 @@ pub fn volume(raw: core::Volume) -> Option<Volume> {
         csi: _,
         downward_api,
         empty_dir,
-        ephemeral: _,
+        ephemeral,
         fc: _,
         flex_volume: _,
         flocker: _,
@@ -27,11 +28,11 @@ pub fn volume(raw: core::Volume) -> Option<Volume> {
         git_repo: _,
         glusterfs: _,
         host_path,
-        image: _,
+        image,
         iscsi: _,
         name,
         nfs: _,
-        persistent_volume_claim: _,
+        persistent_volume_claim,
         photon_persistent_disk: _,
         portworx_volume: _,
         projected,
@@ -48,26 +49,44 @@ pub fn volume(raw: core::Volume) -> Option<Volume> {
     let files = files
         .or_else(|| downward_api.map(downward_files))
         .or_else(|| projected.map(projected_files));
-    let source = match (empty_dir, host_path, files) {
-        (Some(source), None, None) => self::empty_dir(source)?,
-        (None, Some(source), None) => self::host_path(source)?,
-        (None, None, Some(files)) => VolumeSource::Files(files?),
-        _ => return None,
-    };
-    Some(Volume { name, source })
+    let sources = [
+        empty_dir.map(|source| self::empty_dir(source, pages)),
+        host_path.map(self::host_path),
+        persistent_volume_claim.map(|source| Some(claim(source))),
+        image.map(self::image),
+        // Nothing provisions storage here: what lives as long as the pod is an emptyDir.
+        ephemeral.map(|_| {
+            Some(VolumeSource::EmptyDir {
+                medium: Medium::Disk,
+                size_limit: None,
+            })
+        }),
+        files.map(|files| files.map(VolumeSource::Files)),
+    ];
+    let mut given = sources.into_iter().flatten();
+    match (given.next(), given.next()) {
+        (Some(source), None) => source.map(|source| Volume { name, source }),
+        _ => None,
+    }
 }
 
-fn empty_dir(raw: core::EmptyDirVolumeSource) -> Option<VolumeSource> {
+fn empty_dir(raw: core::EmptyDirVolumeSource, pages: Option<u64>) -> Option<VolumeSource> {
     let core::EmptyDirVolumeSource {
         medium,
         mode: _,
         size_limit,
     } = raw;
     Some(VolumeSource::EmptyDir {
-        memory: match medium.as_deref() {
-            None | Some("") => false,
-            Some("Memory") => true,
-            Some(_) => return None,
+        medium: match medium.as_deref().unwrap_or_default() {
+            "" => Medium::Disk,
+            "Memory" => Medium::Memory,
+            "HugePages" => Medium::HugePages { page_bytes: pages? },
+            other => {
+                let size: Quantity = other.strip_prefix("HugePages-")?.parse().ok()?;
+                Medium::HugePages {
+                    page_bytes: u64::try_from(size.units()).ok()?,
+                }
+            }
         },
         size_limit: size_limit.and_then(|text| text.0.parse().ok()),
     })
@@ -87,6 +106,30 @@ fn host_path(raw: core::HostPathVolumeSource) -> Option<VolumeSource> {
         _ => return None,
     };
     Some(VolumeSource::HostPath { path, kind })
+}
+
+/// What a document says of the claim comes later: it may stand anywhere in the input.
+fn claim(raw: core::PersistentVolumeClaimVolumeSource) -> VolumeSource {
+    let core::PersistentVolumeClaimVolumeSource {
+        claim_name,
+        read_only,
+    } = raw;
+    VolumeSource::Claim(ClaimVolume {
+        claim: claim_name,
+        read_only: read_only == Some(true),
+        options: ClaimOptions::default(),
+    })
+}
+
+fn image(raw: core::ImageVolumeSource) -> Option<VolumeSource> {
+    let core::ImageVolumeSource {
+        pull_policy,
+        reference,
+    } = raw;
+    Some(VolumeSource::Image {
+        reference: reference?,
+        pull_policy: super::container::pull_policy(&pull_policy?)?,
+    })
 }
 
 fn config_map_files(raw: core::ConfigMapVolumeSource) -> Option<FilesVolume> {

@@ -31,6 +31,15 @@ pub enum EnvValue {
     Field(FieldRef),
     /// An amount.
     Resource(ResourceRef),
+    /// One name of a file that an earlier container wrote.
+    File {
+        /// Which.
+        file: EnvFile,
+        /// The name in it.
+        key: String,
+        /// Absence is no error.
+        optional: bool,
+    },
     /// One key of a ConfigMap or Secret.
     Key {
         /// Which object.
@@ -38,6 +47,15 @@ pub enum EnvValue {
         /// Which key.
         key: String,
     },
+}
+
+/// A file of variables in a volume.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct EnvFile {
+    /// An emptyDir of the pod.
+    pub volume: String,
+    /// Relative, no `..`.
+    pub path: String,
 }
 
 /// A field of the pod (downward API). Source: `core/v1` ObjectFieldSelector.

@@ -1,7 +1,7 @@
 //! The pod itself.
 
 use crate::base::{PodUid, Quantity};
-use crate::manifest::{Container, PodSecurity, Resources, Role, Volume};
+use crate::manifest::{Container, PodSecurity, Propagation, Resources, Role, Volume, VolumeSource};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -122,6 +122,29 @@ impl Pod {
     /// Containers of one role, in order.
     pub fn of_role(&self, role: Role) -> impl Iterator<Item = &Container> {
         self.containers.iter().filter(move |c| c.role == role)
+    }
+
+    /// The volumes whose mounts some container shares.
+    pub fn shared_volumes(&self) -> impl Iterator<Item = &Volume> {
+        let is_shared = |volume: &&Volume| {
+            let mut mounts = self.containers.iter().flat_map(|c| &c.mounts);
+            mounts.any(|m| m.volume == volume.name && m.propagation == Propagation::Bidirectional)
+        };
+        self.volumes.iter().filter(is_shared)
+    }
+
+    /// The volumes that a container mounts and that are images.
+    pub fn image_volumes<'a>(
+        &'a self,
+        container: &'a Container,
+    ) -> impl Iterator<Item = &'a Volume> {
+        let is_mounted =
+            |volume: &&Volume| container.mounts.iter().any(|m| m.volume == volume.name);
+        let images = self
+            .volumes
+            .iter()
+            .filter(|volume| matches!(volume.source, VolumeSource::Image { .. }));
+        images.filter(is_mounted)
     }
 
     /// The container's own restart policy, else the pod's.

@@ -17,6 +17,9 @@ pub struct PodSecurity {
     pub supplemental_groups_strict: bool,
     /// Group of the pod's volumes.
     pub fs_group: Option<u32>,
+    /// `fsGroupChangePolicy: OnRootMismatch`: a claim whose root belongs to the group is not walked through.
+    #[serde(default)]
+    pub fs_group_on_root_mismatch: bool,
     /// Seccomp profile of containers that say none.
     pub seccomp: Option<Profile>,
     /// AppArmor profile of containers that say none.

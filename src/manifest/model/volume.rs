@@ -1,7 +1,7 @@
 //! Volumes and where they are mounted.
 
 use crate::base::Quantity;
-use crate::manifest::{EnvValue, ObjectRef};
+use crate::manifest::{EnvValue, ObjectRef, PullPolicy};
 use serde::{Deserialize, Serialize};
 
 /// One of `volumeMounts`.
@@ -67,8 +67,8 @@ pub struct Volume {
 pub enum VolumeSource {
     /// A directory with the life of the pod.
     EmptyDir {
-        /// On a tmpfs.
-        memory: bool,
+        /// What it is on.
+        medium: Medium,
         /// Bytes.
         size_limit: Option<Quantity>,
     },
@@ -79,8 +79,68 @@ pub enum VolumeSource {
         /// What must be there.
         kind: HostPathType,
     },
+    /// A named volume of the pod's namespace, which outlives pods.
+    Claim(ClaimVolume),
+    /// The layers of an image, read-only.
+    Image {
+        /// As `image` of a container.
+        reference: String,
+        /// When it is pulled.
+        pull_policy: PullPolicy,
+    },
     /// Files made of ConfigMaps, Secrets and pod fields. A `configMap`, `secret` or `downwardAPI` volume has one source.
     Files(FilesVolume),
+}
+
+impl VolumeSource {
+    /// Whether it is a path that the host has without us.
+    pub fn is_of_host(&self) -> bool {
+        match self {
+            VolumeSource::HostPath { .. } => true,
+            VolumeSource::Claim(claim) => claim.options.device.is_some(),
+            VolumeSource::EmptyDir { .. } | VolumeSource::Image { .. } | VolumeSource::Files(_) => {
+                false
+            }
+        }
+    }
+}
+
+/// What an `emptyDir` is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Medium {
+    /// The data directory.
+    Disk,
+    /// A tmpfs.
+    Memory,
+    /// Huge pages.
+    HugePages {
+        /// Of this size.
+        page_bytes: u64,
+    },
+}
+
+/// `persistentVolumeClaim`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimVolume {
+    /// `claimName`: the volume's name in the pod's namespace.
+    pub claim: String,
+    /// Nobody in the pod may write.
+    pub read_only: bool,
+    /// What it is made like, should it not be there.
+    pub options: ClaimOptions,
+}
+
+/// How the volume of a claim is made. Source: podman, annotations `volume.podman.io/…`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimOptions {
+    /// Owner of its directory; root if unset.
+    pub uid: Option<u32>,
+    /// Group of its directory; root's if unset.
+    pub gid: Option<u32>,
+    /// A directory of the host that is the volume, instead of one of ours.
+    pub device: Option<String>,
+    /// Nobody may write, whatever the pod says.
+    pub read_only: bool,
 }
 
 /// A volume made of small files: `configMap`, `secret`, `downwardAPI`.

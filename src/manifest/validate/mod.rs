@@ -20,3 +20,5 @@ mod volume;
 
 pub use pod::pod;
 pub use size::size;
+pub(super) use volume::page_sizes;
+pub(super) use volume::volume_mode;

@@ -21,6 +21,7 @@ pub fn pod(pod: &core::Pod, findings: &mut Findings) {
         &at.field("volumes"),
         findings,
     );
+    volume::huge_pages(spec, &at.field("volumes"), findings);
     container::containers(spec, at, findings);
     if spec
         .ephemeral_containers

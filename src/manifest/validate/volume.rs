@@ -98,6 +98,17 @@ fn source(volume: &core::Volume, names: &[&str], at: &Path, findings: &mut Findi
         let at = at.field("persistentVolumeClaim").field("claimName");
         name(findings, &at, &source.claim_name, grammar::subdomain);
     }
+    if let Some(source) = &volume.ephemeral {
+        let at = at.field("ephemeral").field("volumeClaimTemplate");
+        match &source.volume_claim_template {
+            None => required(findings, &at, ""),
+            Some(template) => volume_mode(
+                template.spec.volume_mode.as_deref(),
+                &at.field("spec").field("volumeMode"),
+                findings,
+            ),
+        }
+    }
     if let Some(source) = &volume.image {
         let at = at.field("image");
         let pull = source.pull_policy.as_deref();
@@ -110,6 +121,57 @@ fn source(volume: &core::Volume, names: &[&str], at: &Path, findings: &mut Findi
         if source.reference.as_deref().unwrap_or_default().is_empty() {
             required(findings, &at.field("reference"), "");
         }
+    }
+}
+
+/// Of a claim: there are no block devices to give.
+pub fn volume_mode(mode: Option<&str>, at: impl Into<String>, findings: &mut Findings) {
+    match mode.unwrap_or_default() {
+        "" | "Filesystem" => {}
+        "Block" => {
+            findings.not_supported(at, "volumes are directories");
+        }
+        other => {
+            findings.unsupported(at, other, &["Block", "Filesystem"]);
+        }
+    }
+}
+
+/// Sizes of the huge pages that containers of the pod ask for, in bytes.
+pub fn page_sizes(spec: &core::PodSpec) -> BTreeSet<u64> {
+    let init = spec.init_containers.iter().flatten();
+    init.chain(&spec.containers)
+        .filter_map(|container| container.resources.as_ref())
+        .flat_map(|resources| [&resources.limits, &resources.requests])
+        .flatten()
+        .flat_map(|amounts| amounts.keys())
+        .filter_map(|name| u64::try_from(page_size(name)?.units()).ok())
+        .collect()
+}
+
+/// An emptyDir of huge pages has some to give. Source: kubelet, emptyDir, `getPageSize`.
+pub fn huge_pages(spec: &core::PodSpec, at: &Path, findings: &mut Findings) {
+    let sizes = page_sizes(spec);
+    for (at, volume) in each(&spec.volumes, at) {
+        let medium = volume
+            .empty_dir
+            .as_ref()
+            .and_then(|dir| dir.medium.as_deref());
+        let at = at.field("emptyDir").field("medium");
+        let detail = match medium.unwrap_or_default() {
+            "HugePages" if sizes.len() != 1 => {
+                "needs containers that ask for huge pages of one size"
+            }
+            medium => match page_size(&medium.replacen("HugePages-", "hugepages-", 1)) {
+                Some(size)
+                    if !u64::try_from(size.units()).is_ok_and(|size| sizes.contains(&size)) =>
+                {
+                    "needs a container that asks for huge pages of this size"
+                }
+                _ => continue,
+            },
+        };
+        findings.invalid(&at, quoted(medium.unwrap_or_default()), detail);
     }
 }
 

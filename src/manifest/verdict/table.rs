@@ -30,6 +30,40 @@ const DRIVER: Rule = Refused("mount it on the host and use hostPath");
 const ISSUER: Rule = Refused("needs an API server to issue it");
 const NO_OWNER: Rule = Later("files of volumes belong to root or to fsGroup");
 
+const HTTP_GET: Rule = Fields(&[
+    ("host", Supported),
+    ("httpHeaders", Supported),
+    ("path", Supported),
+    ("port", Supported),
+    ("protocol", Later("httpGet speaks HTTP/1.1")),
+    ("scheme", Supported),
+]);
+const HANDLER: Rule = Fields(&[
+    ("exec", Supported),
+    ("httpGet", HTTP_GET),
+    ("sleep", Supported),
+    ("tcpSocket", Supported),
+]);
+const PROBE: Rule = Fields(&[
+    ("exec", Supported),
+    ("failureThreshold", Supported),
+    (
+        "grpc",
+        Fields(&[
+            ("mode", Later("gRPC probes speak plaintext")),
+            ("port", Supported),
+            ("service", Supported),
+        ]),
+    ),
+    ("httpGet", HTTP_GET),
+    ("initialDelaySeconds", Supported),
+    ("periodSeconds", Supported),
+    ("successThreshold", Supported),
+    ("tcpSocket", Supported),
+    ("terminationGracePeriodSeconds", Supported),
+    ("timeoutSeconds", Supported),
+]);
+
 /// A Pod.
 pub const POD: &[(&str, Rule)] = &[
     ("apiVersion", Supported),
@@ -200,7 +234,7 @@ const CONTAINER: &[(&str, Rule)] = &[
                 Fields(&[
                     ("configMapKeyRef", Supported),
                     ("fieldRef", Supported),
-                    ("fileKeyRef", Later("variables cannot come from a file yet")),
+                    ("fileKeyRef", Supported),
                     ("resourceFieldRef", Supported),
                     ("secretKeyRef", Supported),
                 ]),
@@ -213,12 +247,12 @@ const CONTAINER: &[(&str, Rule)] = &[
     (
         "lifecycle",
         Fields(&[
-            ("postStart", Supported),
-            ("preStop", Supported),
+            ("postStart", HANDLER),
+            ("preStop", HANDLER),
             ("stopSignal", Supported),
         ]),
     ),
-    ("livenessProbe", Supported),
+    ("livenessProbe", PROBE),
     ("name", Supported),
     (
         "ports",
@@ -240,7 +274,7 @@ const CONTAINER: &[(&str, Rule)] = &[
             ("protocol", Supported),
         ]),
     ),
-    ("readinessProbe", Supported),
+    ("readinessProbe", PROBE),
     (
         "resizePolicy",
         Ignored("resources of a running pod do not change"),
@@ -265,7 +299,7 @@ const CONTAINER: &[(&str, Rule)] = &[
             ("windowsOptions", Refused(WINDOWS)),
         ]),
     ),
-    ("startupProbe", Supported),
+    ("startupProbe", PROBE),
     ("stdin", Supported),
     ("stdinOnce", Supported),
     ("terminationMessagePath", Supported),
@@ -328,15 +362,7 @@ const VOLUME: &[(&str, Rule)] = &[
     (
         "emptyDir",
         Fields(&[
-            (
-                "medium",
-                By(|_, value| match value.as_str() {
-                    Some(medium) if medium.starts_with("HugePages") => {
-                        &Later("volumes do not come from huge pages yet")
-                    }
-                    _ => &Supported,
-                }),
-            ),
+            ("medium", Supported),
             ("mode", Later("the mode of an emptyDir is always 0777")),
             ("sizeLimit", Supported),
         ]),
@@ -384,13 +410,10 @@ const VOLUME: &[(&str, Rule)] = &[
             ("secretName", Supported),
         ]),
     ),
-    ("ephemeral", Later("use emptyDir, which has the same life")),
-    ("image", Later("images are not volumes yet")),
+    ("ephemeral", Supported),
+    ("image", Supported),
     ("nfs", Later("mount it on the host and use hostPath")),
-    (
-        "persistentVolumeClaim",
-        Later("there are no named volumes yet; use hostPath"),
-    ),
+    ("persistentVolumeClaim", Supported),
     ("awsElasticBlockStore", DRIVER),
     ("azureDisk", DRIVER),
     ("azureFile", DRIVER),

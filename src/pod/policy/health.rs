@@ -50,13 +50,14 @@ impl Turn<'_> {
             return;
         };
         let probes_of = &self.state.containers[k].health.probes.0;
-        let Some(mut probing) = probes_of.get(n).filter(|p| p.in_flight).cloned() else {
+        let Some(mut probing) = probes_of.get(n).cloned() else {
             return;
         };
         probing.in_flight = false;
         let verdict = probing.count(&probes[n], answer);
         let is_news = probing.is_news(answer);
         probing.discarded = matches!(answer, ProbeAnswer::Discarded(_));
+        self.is_steady = probing.successes > probes[n].successes;
         self.set_probing(k, n, probing);
         if let ProbeAnswer::Failure(text) | ProbeAnswer::Discarded(text) = answer
             && (is_news || verdict == Some(false))

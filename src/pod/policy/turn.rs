@@ -26,6 +26,8 @@ pub(in crate::pod) struct Turn<'a> {
     pub actions: Vec<Action>,
     /// The earliest moment something waits for.
     pub wake: Option<Mono>,
+    /// The input was the timer, or a probe that said yes again.
+    pub is_steady: bool,
 }
 
 impl Turn<'_> {

@@ -1,7 +1,7 @@
 //! Containers but for their resources and security.
 
-use super::{lines, of_container, of_spec};
-use serde_json::json;
+use super::{lines, of_container, of_spec, warnings};
+use serde_json::{Value, json};
 
 #[test]
 fn containers_are_checked() {
@@ -80,15 +80,15 @@ fn containers_are_checked() {
 }
 
 #[test]
-fn probes_and_hooks_are_checked_and_refused_by_name() {
-    let unsupported = "Forbidden: not supported";
+fn probes_and_hooks_are_checked() {
     let exec = json!({"command": ["true"]});
     of_container(vec![
         (
-            json!({"livenessProbe": {"exec": exec}}),
-            vec![&format!(
-                "{{}}.livenessProbe: {unsupported}: probes are not run yet"
-            )],
+            json!({"livenessProbe": {"grpc": {"port": 1, "mode": "TLS"}}, "lifecycle": {"preStop": {"httpGet": {"port": 1, "protocol": "HTTP2"}}}}),
+            vec![
+                "{}.lifecycle.preStop.httpGet.protocol: Forbidden: not supported: httpGet speaks HTTP/1.1",
+                "{}.livenessProbe.grpc.mode: Forbidden: not supported: gRPC probes speak plaintext",
+            ],
         ),
         (
             json!({"livenessProbe": {}, "startupProbe": {"exec": {}, "tcpSocket": {"port": 0}}}),
@@ -97,7 +97,6 @@ fn probes_and_hooks_are_checked_and_refused_by_name() {
                 "{}.startupProbe.tcpSocket: Forbidden: may not specify more than 1 handler type",
                 "{}.startupProbe.exec.command: Required value",
                 "{}.startupProbe.tcpSocket.port: Invalid value: 0: must be between 1 and 65535, inclusive",
-                &format!("{{}}.startupProbe: {unsupported}: probes are not run yet"),
             ],
         ),
         (
@@ -108,8 +107,6 @@ fn probes_and_hooks_are_checked_and_refused_by_name() {
                 "{}.livenessProbe.successThreshold: Invalid value: 2: must be 1",
                 "{}.livenessProbe.terminationGracePeriodSeconds: Invalid value: 0: must be greater than 0",
                 "{}.readinessProbe.terminationGracePeriodSeconds: Invalid value: 1: must not be set for readinessProbes",
-                &format!("{{}}.livenessProbe: {unsupported}: probes are not run yet"),
-                &format!("{{}}.readinessProbe: {unsupported}: probes are not run yet"),
             ],
         ),
         (
@@ -118,7 +115,6 @@ fn probes_and_hooks_are_checked_and_refused_by_name() {
                 "{}.readinessProbe.httpGet.port: Invalid value: \"80\": must contain at least one letter (a-z)",
                 "{}.readinessProbe.httpGet.scheme: Unsupported value: \"FTP\": supported values: \"HTTP\", \"HTTPS\"",
                 "{}.readinessProbe.httpGet.httpHeaders[0].name: Invalid value: \"a b\": a valid HTTP header must consist of alphanumeric characters or '-'",
-                &format!("{{}}.readinessProbe: {unsupported}: probes are not run yet"),
             ],
         ),
         (
@@ -126,10 +122,36 @@ fn probes_and_hooks_are_checked_and_refused_by_name() {
             vec![
                 "{}.lifecycle.postStart: Required value: must specify a handler type",
                 "{}.lifecycle.preStop.sleep.seconds: Invalid value: 31: must be between 0 and terminationGracePeriodSeconds (30), inclusive",
-                &format!("{{}}.lifecycle.preStop: {unsupported}: hooks are not run yet"),
             ],
         ),
     ]);
+}
+
+#[test]
+fn what_kubernetes_takes_and_never_runs_is_warned_of() {
+    let of = |fields: Value| {
+        let mut one =
+            json!({"name": "c", "image": "i", "ports": [{"name": "web", "containerPort": 80}]});
+        for (name, value) in fields.as_object().expect("an object") {
+            one[name] = value.clone();
+        }
+        warnings(&json!({"containers": [one]}))
+    };
+    assert_eq!(
+        of(json!({"lifecycle": {"postStart": {"tcpSocket": {"port": "web"}}, "preStop": {"tcpSocket": {"port": 80}}}})),
+        ["postStart", "preStop"].map(|hook| format!(
+            "spec.containers[0].lifecycle.{hook}.tcpSocket: always fails when it runs, as in Kubernetes: use httpGet, exec or sleep"
+        ))
+    );
+    assert_eq!(
+        of(
+            json!({"readinessProbe": {"tcpSocket": {"port": "web"}}, "livenessProbe": {"httpGet": {"port": "admin"}},
+            "startupProbe": {"httpGet": {"port": "80"}}})
+        ),
+        [
+            "spec.containers[0].livenessProbe.httpGet.port: the container has no port named `admin`: this cannot be run"
+        ]
+    );
 }
 
 #[test]
@@ -193,8 +215,6 @@ fn the_environment_is_checked() {
                 "{}.env[0].valueFrom.fileKeyRef.volumeName: Invalid value: \"h\": referenced volume must be of type emptyDir",
                 "{}.env[1].valueFrom.fileKeyRef.path: Invalid value: \"../p\": must not contain '..'",
                 "{}.env[1].valueFrom.fileKeyRef.volumeName: Not found: \"x\"",
-                "{}.env[0].valueFrom.fileKeyRef: Forbidden: not supported: variables cannot come from a file yet",
-                "{}.env[1].valueFrom.fileKeyRef: Forbidden: not supported: variables cannot come from a file yet",
             ],
         ),
         (

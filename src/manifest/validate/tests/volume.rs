@@ -24,17 +24,13 @@ fn volumes_have_a_name_and_one_source() {
         ),
         (
             json!({"persistentVolumeClaim": {"claimName": ""}}),
-            vec![
-                "{}.persistentVolumeClaim.claimName: Required value",
-                "{}.persistentVolumeClaim: Forbidden: not supported: there are no named volumes yet; use hostPath",
-            ],
+            vec!["{}.persistentVolumeClaim.claimName: Required value"],
         ),
         (
             json!({"image": {"pullPolicy": "X"}}),
             vec![
                 "{}.image.pullPolicy: Unsupported value: \"X\": supported values: \"Always\", \"IfNotPresent\", \"Never\"",
                 "{}.image.reference: Required value",
-                "{}.image: Forbidden: not supported: images are not volumes yet",
             ],
         ),
     ]);
@@ -58,7 +54,23 @@ fn directories_are_checked() {
         (
             json!({"emptyDir": {"medium": "HugePages-2Mi"}}),
             vec![
-                "{}.emptyDir.medium: Forbidden: not supported: volumes do not come from huge pages yet",
+                "{}.emptyDir.medium: Invalid value: \"HugePages-2Mi\": needs a container that asks for huge pages of this size",
+            ],
+        ),
+        (
+            json!({"emptyDir": {"medium": "HugePages"}}),
+            vec![
+                "{}.emptyDir.medium: Invalid value: \"HugePages\": needs containers that ask for huge pages of one size",
+            ],
+        ),
+        (
+            json!({"ephemeral": {}}),
+            vec!["{}.ephemeral.volumeClaimTemplate: Required value"],
+        ),
+        (
+            json!({"ephemeral": {"volumeClaimTemplate": {"spec": {"volumeMode": "Block"}}}}),
+            vec![
+                "{}.ephemeral.volumeClaimTemplate.spec.volumeMode: Forbidden: not supported: volumes are directories",
             ],
         ),
         (
