@@ -23,6 +23,7 @@ pub mod pod;
 // HANDS
 pub mod image;
 pub mod network;
+pub mod probe;
 pub mod runtime;
 pub mod stdio;
 pub mod store;

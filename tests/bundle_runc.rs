@@ -166,6 +166,7 @@ impl Stage {
                 hosts: at("hosts"),
                 hostname: at("hostname"),
                 resolv_conf: at("resolv.conf"),
+                pause: at("pause"),
                 shm: at("shm"),
                 volumes: volumes.collect(),
             },
@@ -463,6 +464,7 @@ fn a_read_only_root_leaves_volumes_and_hosts_writable() {
         c.mounts = vec![VolumeMount {
             volume: "w".to_owned(),
             path: "/w".to_owned(),
+            sub_path: None,
             read_only: false,
             propagation: Propagation::None,
             recursive_read_only: RecursiveReadOnly::Disabled,

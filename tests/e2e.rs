@@ -8,7 +8,9 @@ mod support;
 mod e2e {
     mod commands;
     mod environment;
+    mod explain;
     mod foreground;
+    mod health;
     mod lifecycle;
     mod logs;
     mod manifests;
@@ -17,5 +19,6 @@ mod e2e {
     mod sandbox;
     mod security;
     mod sharing;
+    mod sub_paths;
     mod volumes;
 }

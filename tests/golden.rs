@@ -30,6 +30,7 @@ fn scene() -> Scene {
         hosts: base.join("hosts"),
         hostname: base.join("hostname"),
         resolv_conf: base.join("resolv.conf"),
+        pause: base.join("pause"),
         shm: base.join("shm"),
         volumes: BTreeMap::new(),
     };
@@ -76,6 +77,7 @@ impl Scene {
         mounts.push(VolumeMount {
             volume: volume.to_owned(),
             path: path.to_owned(),
+            sub_path: None,
             read_only: false,
             propagation: Propagation::None,
             recursive_read_only: RecursiveReadOnly::Disabled,

@@ -55,7 +55,7 @@ const POD: &str = r#"{
         "security": {"supplemental_groups": [], "supplemental_groups_strict": false, "sysctls": []},
         "containers": [{
             "name": "c", "role": "App", "image": "i", "pull_policy": "Never", "command": [], "args": [],
-            "env_from": [], "env": [], "ports": [], "mounts": [], "termination_message_path": "/t",
+            "env_from": [], "env": [], "ports": [], "restart_rules": [], "lifecycle": {}, "mounts": [], "termination_message_path": "/t",
             "resources": {"requests": {}, "limits": {"memory": "64Mi"}}, "termination_message_from_logs": false,
             "stdin": false, "stdin_once": false, "tty": false,
             "security": {"privileged": false, "read_only_root": false, "capabilities_add": [],
@@ -77,6 +77,7 @@ fn mounted_at(pod: &mut Pod, volume: &str, path: &str) {
     pod.containers[0].mounts.push(VolumeMount {
         volume: volume.to_owned(),
         path: path.to_owned(),
+        sub_path: None,
         read_only: false,
         propagation: Propagation::None,
         recursive_read_only: RecursiveReadOnly::Disabled,
@@ -643,5 +644,99 @@ fn volumes_belong_to_the_group_of_the_pod_and_host_paths_do_not() {
         let first = stamp();
         made(dir, &pod, &secret).expect("made again");
         assert_eq!(stamp(), first, "nothing to do");
+    });
+}
+
+#[test]
+fn no_swap_of_a_directory_for_a_link_leads_a_sub_path_out_of_its_volume() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    /// How long it is tried. A lookup by name followed by a mount loses within milliseconds.
+    const TRIED: std::time::Duration = std::time::Duration::from_secs(3);
+    in_own_mounts(|dir| {
+        let (volume, outside) = (dir.join("volume"), dir.join("outside"));
+        std::fs::create_dir_all(volume.join("a/real/b")).expect("made");
+        std::fs::create_dir_all(outside.join("b")).expect("made");
+        symlink(&outside, volume.join("a/link")).expect("linked");
+        symlink("../../outside", volume.join("a/relative")).expect("linked");
+        let outside = [&outside, &outside.join("b")].map(|p| p.metadata().expect("there").ino());
+        let done = AtomicBool::new(false);
+        let (mut inside, mut refused) = (0, 0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let names = ["real", "link", "relative"].map(|name| volume.join("a").join(name));
+                let open = volume.join("a/x");
+                for from in names.iter().cycle() {
+                    if done.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    std::fs::rename(from, &open).expect("moved in");
+                    std::fs::rename(&open, from).expect("moved out");
+                }
+            });
+            #[allow(clippy::disallowed_methods, reason = "a test has its own clock")]
+            let begun = std::time::Instant::now();
+            for round in 0_u64.. {
+                if begun.elapsed() > TRIED {
+                    break;
+                }
+                let place = dir.join("places").join(round.to_string());
+                // What is missing would be made and stand in the way of the next swap: only what is there is asked for.
+                match bind_sub_path(&volume, "a/x/b", Part::Directory, &place) {
+                    Ok(()) => {
+                        let found = place.metadata().expect("mounted").ino();
+                        assert!(
+                            !outside.contains(&found),
+                            "out of the volume in round {round}"
+                        );
+                        inside += 1;
+                    }
+                    Err(_) => refused += 1,
+                }
+                release_sub_paths(&dir.join("places")).expect("released");
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+        assert!(
+            inside > 0 && refused > 0,
+            "{inside} inside, {refused} refused: no race was run"
+        );
+    });
+}
+
+#[test]
+fn making_what_a_sub_path_lacks_never_goes_through_a_link() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    const TRIED: std::time::Duration = std::time::Duration::from_secs(2);
+    in_own_mounts(|dir| {
+        let (volume, outside) = (dir.join("volume"), dir.join("outside"));
+        std::fs::create_dir_all(&volume).expect("made");
+        std::fs::create_dir_all(&outside).expect("made");
+        let done = AtomicBool::new(false);
+        let mut made = 0;
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let x = volume.join("x");
+                while !done.load(Ordering::Relaxed) {
+                    // Whatever of this fails, the next turn does not.
+                    let _ = symlink(&outside, &x);
+                    let _ = std::fs::remove_file(&x);
+                    let _ = std::fs::create_dir(&x);
+                    let _ = std::fs::remove_dir_all(&x);
+                }
+            });
+            #[allow(clippy::disallowed_methods, reason = "a test has its own clock")]
+            let begun = std::time::Instant::now();
+            for round in 0_u64.. {
+                if begun.elapsed() > TRIED {
+                    break;
+                }
+                let place = dir.join("places").join(round.to_string());
+                made += usize::from(bind_sub_path(&volume, "x/y/z", Part::Any, &place).is_ok());
+                release_sub_paths(&dir.join("places")).expect("released");
+                assert_eq!(names(&outside), [""; 0], "something was made outside");
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+        assert!(made > 0, "no race was run");
     });
 }

@@ -10,4 +10,4 @@ pub use exit::Exit;
 pub use ids::{InstanceId, PodUid};
 pub use quantity::{Quantity, QuantityError};
 pub use signal::{Signal, UnknownSignal};
-pub use time::{Mono, Now, Wall};
+pub use time::{Mono, Now, Wall, duration};

@@ -54,6 +54,15 @@ pub enum BundleError {
     /// The image's user is not in its passwd file.
     #[error("cannot find user `{0}` in the image's passwd file")]
     UnknownUser(String),
+    /// A variable of a `subPathExpr` that is unset or empty.
+    #[error("missing value for {0}")]
+    SubPathVariable(String),
+    /// A `subPathExpr` that came out absolute.
+    #[error("error SubPath `{0}` must not be an absolute path")]
+    SubPathAbsolute(String),
+    /// A `subPathExpr` that came out with a `..`.
+    #[error("unable to provision SubPath `{0}`: must not contain '..'")]
+    SubPathBackstep(String),
     /// A volume that the caller gave no path for.
     #[error("cannot mount volume `{0}`: it is not set up")]
     VolumeMissing(String),
@@ -105,6 +114,9 @@ impl BundleError {
             | BundleError::ObjectMissing { .. }
             | BundleError::KeyMissing { .. }
             | BundleError::EnvValue(_)
+            | BundleError::SubPathVariable(_)
+            | BundleError::SubPathAbsolute(_)
+            | BundleError::SubPathBackstep(_)
             | BundleError::RecursiveReadOnly(_) => Reason::CreateContainerConfigError,
             BundleError::NoCommand
             | BundleError::UnknownUser(_)

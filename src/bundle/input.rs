@@ -141,8 +141,17 @@ pub struct PodPaths {
     pub resolv_conf: PathBuf,
     /// The pod's `/dev/shm` (the host's with `hostIPC`).
     pub shm: PathBuf,
+    /// The directory with the pause program.
+    pub pause: PathBuf,
     /// Volume name → directory or file to bind.
     pub volumes: BTreeMap<String, PathBuf>,
+}
+
+/// What had to be looked up in the volumes when an instance is made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VolumeParts {
+    /// Place in the container's `mounts` → what [`sub_paths`](crate::bundle::sub_paths) names, on the host.
+    pub sub_paths: BTreeMap<usize, PathBuf>,
 }
 
 /// One container instance to be described.
@@ -164,10 +173,14 @@ pub struct ContainerInput<'a> {
     pub users: &'a UserFiles,
     /// The sandbox.
     pub sandbox: &'a Sandbox,
+    /// `/proc/<pid>` of the container whose processes an ephemeral one sees.
+    pub target_proc: Option<&'a str>,
     /// The machine.
     pub host: &'a HostFacts,
     /// The pod's files and volumes.
     pub paths: &'a PodPaths,
+    /// What was looked up in the volumes.
+    pub volume_parts: &'a VolumeParts,
     /// Host file to bind at `terminationMessagePath`.
     pub termination_log: &'a std::path::Path,
     /// Image VOLUME path → fresh host directory, for those without a pod mount.

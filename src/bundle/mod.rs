@@ -24,6 +24,7 @@ mod resources;
 mod seccomp;
 mod skeleton;
 mod spec;
+mod sub_path;
 mod sysctl;
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ pub use hostname::kernel_hostname;
 pub use image::{effective_stop_signal, image_volumes};
 pub use input::*;
 pub use json::to_json;
+pub use mounts::WAIT_COMMAND;
 pub use pause::{PAUSE_PROGRAM, pause_spec};
 pub use render::{
     IMAGE_VOLUME_PLACEHOLDER, RenderImage, RenderInput, Rendered, SECRET_PLACEHOLDER,
@@ -47,4 +49,5 @@ pub use resolv::{ResolvConf, resolv_conf};
 pub use resources::{CPU_PERIOD_US, MAX_SHARES, MIN_SHARES, cpu_quota, cpu_shares, cpu_weight};
 pub use seccomp::DEFAULT_SECCOMP;
 pub use spec::{container_spec, container_warnings};
+pub use sub_path::sub_paths;
 pub use sysctl::forbidden_sysctl;

@@ -2,10 +2,15 @@
 
 use crate::bundle::skeleton::Skeleton;
 use crate::bundle::{BundleError, ContainerInput};
-use crate::manifest::{Pod, Propagation, RecursiveReadOnly, VolumeMount, VolumeSource};
+use crate::manifest::{Pod, Propagation, RecursiveReadOnly, Role, VolumeMount, VolumeSource};
 use oci_spec::runtime::Mount;
 use std::collections::BTreeSet;
 use std::path::Path;
+
+/// Where an ephemeral container finds the pause program: what it runs while somebody works in it.
+const PAUSE_DIR: &str = "/.podshim";
+/// The command of an ephemeral container that only waits.
+pub const WAIT_COMMAND: &str = "/.podshim/pause";
 
 /// `mounts` of a container: the defaults, the pod's files, image volumes and volumes, one for each path. A volume comes before
 /// all else, an image volume after it; a volume over `/dev` takes the defaults below it away too.
@@ -13,9 +18,9 @@ pub(crate) fn of_container(
     input: &ContainerInput,
     skeleton: &Skeleton,
 ) -> Result<Vec<Mount>, BundleError> {
-    let volumes = input.container.mounts.iter();
+    let volumes = input.container.mounts.iter().enumerate();
     let volumes = volumes
-        .map(|mount| volume_mount(input, mount))
+        .map(|(place, mount)| volume_mount(input, place, mount))
         .collect::<Result<Vec<_>, _>>()?;
     let place = |mount: &Mount| mount.destination().to_string_lossy().into_owned();
     let mut taken: BTreeSet<String> = volumes.iter().map(place).collect();
@@ -110,15 +115,22 @@ fn pod_files<'a>(input: &'a ContainerInput) -> impl Iterator<Item = Mount> + 'a 
     ];
     let image = input.image_volumes.iter();
     let image = image.map(move |(path, dir)| bind(dir, &clean(path), rw));
-    fixed.into_iter().chain(image)
+    let is_ephemeral = input.container.role == Role::Ephemeral;
+    let ro = &["rbind", "rprivate", "ro"];
+    let pause = is_ephemeral.then(|| bind(&input.paths.pause, PAUSE_DIR, ro));
+    fixed.into_iter().chain(image).chain(pause)
 }
 
-fn volume_mount(input: &ContainerInput, mount: &VolumeMount) -> Result<Mount, BundleError> {
-    let source = input
-        .paths
-        .volumes
-        .get(&mount.volume)
-        .ok_or_else(|| BundleError::VolumeMissing(mount.volume.clone()))?;
+fn volume_mount(
+    input: &ContainerInput,
+    place: usize,
+    mount: &VolumeMount,
+) -> Result<Mount, BundleError> {
+    let source = match mount.sub_path {
+        None => input.paths.volumes.get(&mount.volume),
+        Some(_) => input.volume_parts.sub_paths.get(&place),
+    };
+    let source = source.ok_or_else(|| BundleError::VolumeMissing(mount.volume.clone()))?;
     let propagation = match mount.propagation {
         Propagation::None => "rprivate",
         Propagation::HostToContainer => "rslave",

@@ -22,17 +22,20 @@ pub(crate) fn of_pause(pod: &Pod, netns: Option<&Path>) -> Vec<LinuxNamespace> {
     list
 }
 
-/// Namespaces of a container: pause's network, UTS and IPC, its own mounts, and a PID namespace as the pod says.
+/// Namespaces of a container: pause's network, UTS and IPC, its own mounts, and a PID namespace as the pod says, or that of the
+/// target of an ephemeral one.
 pub(crate) fn of_container(
     pod: &Pod,
     security: &ContainerSecurity,
     host: &HostFacts,
     pause_proc: &str,
+    target_proc: Option<&str>,
 ) -> Vec<LinuxNamespace> {
-    let join = |kind, name| {
-        let path = format!("{pause_proc}/ns/{name}");
+    let join_of = |proc: &str, kind, name| {
+        let path = format!("{proc}/ns/{name}");
         entry(kind, Some(Path::new(&path)))
     };
+    let join = |kind, name| join_of(pause_proc, kind, name);
     let mut list = Vec::new();
     if !pod.host_network {
         list.push(join(LinuxNamespaceType::Network, "net"));
@@ -41,7 +44,9 @@ pub(crate) fn of_container(
     if !pod.host_ipc {
         list.push(join(LinuxNamespaceType::Ipc, "ipc"));
     }
-    if pod.share_process_namespace {
+    if let Some(target) = target_proc {
+        list.push(join_of(target, LinuxNamespaceType::Pid, "pid"));
+    } else if pod.share_process_namespace {
         list.push(join(LinuxNamespaceType::Pid, "pid"));
     } else if !pod.host_pid {
         list.push(entry(LinuxNamespaceType::Pid, None));

@@ -22,7 +22,7 @@ pub(crate) fn of_container(pod: &Pod, container: &Container, host: &HostFacts) -
     let least_app = pod.of_role(Role::App).map(memory_request).min();
     let value = match (container.role, least_app) {
         (Role::Sidecar, Some(least)) => own.min(score(least)),
-        (Role::Init | Role::Sidecar | Role::App, _) => own,
+        (Role::Init | Role::Sidecar | Role::App | Role::Ephemeral, _) => own,
     };
     match value {
         ..3 => 3,

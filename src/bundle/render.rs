@@ -4,7 +4,8 @@
 use crate::base::InstanceId;
 use crate::bundle::{
     BundleError, ContainerInput, DEFAULT_SECCOMP, HostFacts, ImageConfig, PAUSE_PLACEHOLDER,
-    PauseInput, PodPaths, Sandbox, UserFiles, container_spec, image_volumes, pause_spec, to_json,
+    PauseInput, PodPaths, Sandbox, UserFiles, VolumeParts, container_spec, image_volumes,
+    pause_spec, sub_paths, to_json,
 };
 use crate::manifest::{ConfigObject, Container, ObjectKind, Pod};
 use std::borrow::Cow;
@@ -104,7 +105,9 @@ fn container_json(
         })
         .collect();
     let localhost = input.seccomp_localhost.get(&container.name);
-    let spec = container_spec(&ContainerInput {
+    let mut parts = VolumeParts::default();
+    let container_input = ContainerInput {
+        target_proc: None,
         pod: input.pod,
         container,
         instance: &InstanceId(format!("{}-0", container.name)),
@@ -118,12 +121,23 @@ fn container_json(
         },
         host: input.host,
         paths: input.paths,
+        volume_parts: &VolumeParts::default(),
         termination_log: Path::new(TERMINATION_LOG_PLACEHOLDER),
         image_volumes: &volumes,
         seccomp_localhost: localhost.map(String::as_str),
         seccomp_default: DEFAULT_SECCOMP,
         apparmor_default: input.apparmor_default,
         runtime_rro: input.runtime_rro,
+    };
+    for (place, path) in sub_paths(&container_input)? {
+        let volume = input.paths.volumes.get(&container.mounts[place].volume);
+        parts
+            .sub_paths
+            .extend(volume.map(|dir| (place, dir.join(path))));
+    }
+    let spec = container_spec(&ContainerInput {
+        volume_parts: &parts,
+        ..container_input
     })?;
     Ok(to_json(&spec))
 }

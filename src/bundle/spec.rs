@@ -118,6 +118,7 @@ fn linux(
             security,
             host,
             &input.sandbox.pause_proc,
+            input.target_proc,
         )))
         .set_resources(Some(resources::of_container(pod, container, host)))
         .set_cgroups_path(Some(path.into()))

@@ -47,6 +47,7 @@ impl Scene {
 
     fn with<T>(&self, act: impl FnOnce(&ContainerInput) -> T) -> T {
         act(&ContainerInput {
+            target_proc: None,
             pod: &self.pod,
             container: &self.pod.containers[0],
             instance: &InstanceId("c-0".to_owned()),
@@ -60,6 +61,7 @@ impl Scene {
             },
             host: &self.host,
             paths: &PodPaths::default(),
+            volume_parts: &VolumeParts::default(),
             termination_log: Path::new("/log"),
             image_volumes: &BTreeMap::new(),
             seccomp_localhost: None,
@@ -568,6 +570,7 @@ fn image_volumes_are_those_without_a_pod_mount() {
     pod.containers[0].mounts = vec![VolumeMount {
         volume: "v".to_owned(),
         path: "/data".to_owned(),
+        sub_path: None,
         read_only: false,
         propagation: Propagation::None,
         recursive_read_only: RecursiveReadOnly::Disabled,
@@ -675,6 +678,7 @@ fn a_mount_over_dev_takes_its_defaults_away_and_image_volumes_never_replace_ours
     scene.own().mounts = vec![VolumeMount {
         volume: "v".to_owned(),
         path: "/dev/".to_owned(),
+        sub_path: None,
         read_only: false,
         propagation: Propagation::Bidirectional,
         recursive_read_only: RecursiveReadOnly::Disabled,
@@ -733,6 +737,7 @@ fn recursive_read_only_is_demanded_or_wished_for() {
     scene.own().mounts = vec![VolumeMount {
         volume: "v".to_owned(),
         path: "/v".to_owned(),
+        sub_path: None,
         read_only: true,
         propagation: Propagation::None,
         recursive_read_only: RecursiveReadOnly::Enabled,

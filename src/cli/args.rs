@@ -2,6 +2,7 @@
 
 use crate::cli::network::NetworkArg;
 use crate::cli::port_forward::Forward;
+use crate::pod::Script;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use tracing_subscriber::filter::LevelFilter;
@@ -114,6 +115,12 @@ pub(super) enum Verb {
     Render(RenderArgs),
     /// Lead local ports to ports of a pod
     PortForward(PortForwardArgs),
+    /// Say why a pod is as it is, and what comes next
+    Why(WhyArgs),
+    /// Show the life of a pod on a virtual clock; nothing is run
+    Simulate(SimulateArgs),
+    /// Look into what a pod did
+    Debug(DebugArgs),
     /// Local images
     Image(ImageArgs),
     /// Check this machine and look for leftovers
@@ -387,6 +394,63 @@ pub(super) struct RenderArgs {
     /// Print the values of secrets
     #[arg(long)]
     pub show_secrets: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct WhyArgs {
+    /// Pod, or pod/container
+    #[arg(value_name = "POD")]
+    pub pod: String,
+    /// Only what was recorded in this time, like 5m
+    #[arg(long, value_name = "DURATION")]
+    pub since: Option<String>,
+    /// text or json
+    #[arg(short, long, default_value = "text")]
+    pub output: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_long_help = Script::LANGUAGE)]
+pub(super) struct SimulateArgs {
+    #[command(flatten)]
+    pub files: Files,
+    /// What happens to the pod, or - for standard input [default: everything goes well]
+    #[arg(long, value_name = "FILE")]
+    pub script: Option<PathBuf>,
+    /// Say at the end why the pod is as it is, and what would come next
+    #[arg(long)]
+    pub why: bool,
+    /// Virtual time after which it ends
+    #[arg(long, default_value = "10m", value_name = "DURATION")]
+    pub until: String,
+    /// table or json
+    #[arg(short, long, default_value = "table")]
+    pub output: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DebugArgs {
+    #[command(subcommand)]
+    pub verb: DebugVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DebugVerb {
+    /// Hear a pod's journal again: the machine must come to the state that was found
+    Replay(ReplayArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReplayArgs {
+    /// Pod, or a copy of its state directory
+    #[arg(value_name = "POD|DIR")]
+    pub pod: String,
+    /// Show the inputs too
+    #[arg(long)]
+    pub inputs: bool,
+    /// table or json
+    #[arg(short, long, default_value = "table")]
+    pub output: String,
 }
 
 #[derive(Debug, Args)]

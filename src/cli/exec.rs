@@ -10,16 +10,15 @@ use crate::cli::args::ExecArgs;
 use crate::cli::exit::{Code, Failed, Outcome, cannot};
 use crate::cli::pods;
 use crate::cli::settings::Settings;
-use crate::cli::terminal::{self, Screen, Terminal};
+use crate::cli::terminal::{self, Terminal};
+use crate::cli::wait_child::Wait;
 use crate::runtime::{CgroupError, Driver, ExecCall, Layout, PodCgroup, kill_exec, read_pid_file};
 use crate::store::{read_json, write_json};
 use crate::supervisor::PodRecord;
-use crate::sys::{self, Child, SignalFd};
-use nix::sys::signal::Signal as Caught;
+use crate::sys;
 use serde_json::Value;
-use std::io;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Exit code when time is up. Source: timeout(1).
 const TIMED_OUT: u8 = 124;
@@ -63,23 +62,7 @@ fn execute(settings: &Settings, args: &ExecArgs) -> Outcome {
     if !args.stdin {
         command.stdin(Stdio::null());
     }
-    sys::become_subreaper().map_err(cannot("become a subreaper"))?;
-    let caught = [
-        Caught::SIGCHLD,
-        Caught::SIGTERM,
-        Caught::SIGINT,
-        Caught::SIGHUP,
-        Caught::SIGQUIT,
-        Caught::SIGWINCH,
-    ];
-    let mut wait = Wait {
-        signals: sys::block_signals(&caught).map_err(cannot("block signals"))?,
-        deadline: args
-            .timeout
-            .map(|seconds| crate::cli::follow::now() + Duration::from_secs(seconds)),
-        screen: None,
-        ended: Vec::new(),
-    };
+    let mut wait = Wait::new(args.timeout.map(Duration::from_secs))?;
     sys::with_no_signal_blocked(&mut command);
     let what = format!("run `{}`", argv[0].to_string_lossy());
     let runtime = command.spawn().map_err(cannot(what))?.id();
@@ -142,53 +125,4 @@ fn user(text: &str) -> Result<(u32, Option<u32>), Failed> {
 fn cgroup(pod: &PodRecord) -> Result<PodCgroup, CgroupError> {
     let cgroup = bundle::pod_cgroup(&pod.plan.pod, &pod.plan.host.cgroups);
     PodCgroup::at(Layout::detect()?, &cgroup.path)
-}
-
-/// Waiting for a child, while signals go on to it and time runs out.
-struct Wait {
-    signals: SignalFd,
-    deadline: Option<Instant>,
-    screen: Option<Screen>,
-    /// All that have ended: a short command may end before the runtime that started it.
-    ended: Vec<Child>,
-}
-
-impl Wait {
-    /// The exit code of this child, 128 + signal if one ended it; `None` when time is up.
-    fn child(&mut self, pid: u32) -> Result<Option<u8>, Failed> {
-        let pidfd = sys::pidfd(pid).ok();
-        loop {
-            self.ended.extend(std::iter::from_fn(sys::reap_any));
-            if let Some(child) = self.ended.iter().find(|child| child.pid == pid) {
-                let code = crate::base::Exit::from_wait_status(child.status).code();
-                return Ok(Some(u8::try_from(code).unwrap_or(u8::MAX)));
-            }
-            let left = self
-                .deadline
-                .map(|at| at.saturating_duration_since(crate::cli::follow::now()));
-            if left == Some(Duration::ZERO) {
-                return Ok(None);
-            }
-            let signal = self
-                .signals
-                .wait(left)
-                .and_then(crate::base::Signal::from_number);
-            if signal.is_some_and(|signal| signal.number() == Caught::SIGWINCH as i32) {
-                self.screen.iter().for_each(Screen::fit);
-                continue;
-            }
-            let forwarded = signal.filter(|signal| signal.number() != Caught::SIGCHLD as i32);
-            if let (Some(signal), Some(pidfd)) = (forwarded, &pidfd) {
-                match sys::signal_pidfd(std::os::fd::AsFd::as_fd(pidfd), signal) {
-                    Err(e)
-                        if e.kind() != io::ErrorKind::NotFound
-                            && e.raw_os_error() != Some(nix::libc::ESRCH) =>
-                    {
-                        return Err(cannot("pass on a signal")(e).into());
-                    }
-                    _ => {}
-                }
-            }
-        }
-    }
 }

@@ -1,13 +1,16 @@
-//! This program's other lives: keeper, supervisor, image and network helper. They are told everything by their arguments.
+//! This program's other lives: keeper, supervisor, helpers. They are told everything by their arguments.
 
 use crate::api;
+use crate::cli::exec_helper;
 use crate::cli::report;
 use crate::image;
 use crate::network::{self, Job, Namespace, NetworkError};
 use crate::pod::{Failure, FailureReason};
+use crate::probe::{self, PROBE_VERB};
 use crate::store::{PodDir, read_json};
 use crate::supervisor::{
-    IMAGE_VERB, KEEPER_VERB, NETWORK_VERB, Plan, SUPERVISOR_VERB, keep, supervise,
+    EXEC_VERB, ExecAnswer, IMAGE_VERB, KEEPER_VERB, NETWORK_VERB, Plan, SUPERVISOR_VERB, keep,
+    supervise,
 };
 use crate::sys::Lock;
 use std::ffi::OsString;
@@ -28,6 +31,8 @@ pub(super) fn main(argv: &[OsString]) -> Option<u8> {
             PodDir::new(Path::new(state), Path::new(data)),
             (pid, start_time),
         ),
+        (EXEC_VERB, [limit, pid_file, argv @ ..]) => exec_helper(limit, pid_file, argv),
+        (PROBE_VERB, [task, host]) => probe_helper(task, host),
         _ => return None,
     };
     Some(match result {
@@ -61,6 +66,14 @@ fn supervisor(state: &OsString, data: &OsString) -> Result {
         stdin()?,
         api::serve,
     )?)
+}
+
+/// Prints how the command ended, as JSON.
+fn exec_helper(limit: &OsString, pid_file: &OsString, argv: &[OsString]) -> Result {
+    let answer = exec_helper::run(limit, pid_file, argv)
+        .unwrap_or_else(|failed| ExecAnswer::NotRun(report::chain(failed.error.as_ref())));
+    println!("{}", serde_json::to_string(&answer)?);
+    Ok(())
 }
 
 /// Prints the image, or why there is none, as JSON.
@@ -112,4 +125,11 @@ fn network_helper(
     });
     println!("{}", serde_json::to_string(&answer)?);
     Ok(())
+}
+
+fn probe_helper(task: &OsString, host: &OsString) -> Result {
+    Ok(probe::help(
+        &task.to_string_lossy(),
+        &host.to_string_lossy(),
+    )?)
 }

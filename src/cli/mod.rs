@@ -1,14 +1,16 @@
 //! The command line: one verb per file. A verb reads its arguments, asks the layers below, prints. Standard output is data,
 //! standard error is messages; exit codes are in the README and never reused.
 //!
-//! Four hidden verbs are this program's other lives: keeper, supervisor, image and network helper.
+//! The hidden verbs are this program's other lives: keeper, supervisor, helpers for images, networks and probes.
 
 mod args;
 mod check;
+mod debug;
 mod delete;
 mod doctor;
 mod events;
 mod exec;
+mod exec_helper;
 mod exit;
 mod follow;
 mod foreground;
@@ -29,13 +31,17 @@ mod render;
 mod report;
 mod run;
 mod settings;
+mod simulate;
 mod source;
 mod spawn;
 mod stop;
 mod table;
 mod terminal;
+mod timeline;
 mod version;
 mod wait;
+mod wait_child;
+mod why;
 
 use args::{Cli, Verb};
 use clap::{CommandFactory, FromArgMatches};
@@ -67,6 +73,9 @@ pub fn main() -> u8 {
         Verb::Check(args) => check::check(&args),
         Verb::Render(args) => render::render(&settings, &args),
         Verb::PortForward(args) => port_forward::port_forward(&settings, &args),
+        Verb::Why(args) => why::why(&settings, &args),
+        Verb::Simulate(args) => simulate::simulate(&args),
+        Verb::Debug(args) => debug::debug(&settings, &args),
         Verb::Image(args) => image::image(&settings, &args.verb),
         Verb::Doctor(args) => doctor::doctor(&settings, &args),
         Verb::Info(args) => info::info(&settings, &matches, &args),

@@ -170,6 +170,7 @@ fn paths(pod: &Pod, dirs: &Dirs) -> PodPaths {
         hosts: files.join("hosts"),
         hostname: files.join("hostname"),
         resolv_conf: files.join("resolv.conf"),
+        pause: dir.data.join("pause"),
         shm: if pod.host_ipc {
             PathBuf::from("/dev/shm")
         } else {

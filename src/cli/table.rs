@@ -57,40 +57,12 @@ pub(super) fn age(span: Duration) -> String {
     }
 }
 
-/// Reads `300ms`, `5s`, `2m`, `1h30m`, or plain seconds. Source: Go's `time.ParseDuration`, as kubectl takes it.
+/// Reads a duration as kubectl takes it: `300ms`, `5s`, `2m`, `1h30m`, or plain seconds.
 pub(super) fn duration(text: &str) -> Result<Duration, Failed> {
-    let wrong = || {
+    crate::base::duration(text).ok_or_else(|| {
         let message = format!("`{text}` is not a duration");
         Failed::new(Code::Usage, message).hint("write 30s, 5m or 1h30m")
-    };
-    if let Ok(seconds) = text.parse::<u64>() {
-        return Ok(Duration::from_secs(seconds));
-    }
-    let (mut rest, mut total) = (text, 0.0);
-    while !rest.is_empty() {
-        let digits = rest
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .ok_or_else(wrong)?;
-        let number: f64 = rest[..digits].parse().map_err(|_| wrong())?;
-        rest = &rest[digits..];
-        let unit = rest
-            .find(|c: char| c.is_ascii_digit())
-            .unwrap_or(rest.len());
-        total += number
-            * match &rest[..unit] {
-                "ms" => 0.001,
-                "s" => 1.0,
-                "m" => 60.0,
-                "h" => 3600.0,
-                _ => return Err(wrong()),
-            };
-        rest = &rest[unit..];
-    }
-    if text.is_empty() {
-        Err(wrong())
-    } else {
-        Duration::try_from_secs_f64(total).map_err(|_| wrong())
-    }
+    })
 }
 
 #[cfg(test)]

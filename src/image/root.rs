@@ -1,9 +1,7 @@
 //! Opening paths below a directory, whatever links are on the way, and removing trees without following any.
 
-use rustix::fs::{
-    AtFlags, Dir, Mode, OFlags, RenameFlags, ResolveFlags, fstat, openat, openat2, renameat_with,
-    unlinkat,
-};
+use crate::sys::{Leaving, open_beneath};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags, fstat, openat, renameat_with, unlinkat};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::fs::File;
@@ -40,26 +38,9 @@ pub(super) fn open_root(dir: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(dir, flags, Mode::empty())?)
 }
 
-/// Attempts to resolve a path while other processes rename and mount. Source: openat2(2), EAGAIN.
-const OPEN_ATTEMPTS: u32 = 128;
-
 /// Opens a path as if `root` were `/`: absolute symlinks and `..` stay below it, magic links are refused.
 pub(super) fn open_below(root: impl AsFd, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
-    let path = if path.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        path
-    };
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let mut attempt = 0;
-    loop {
-        attempt += 1;
-        match openat2(&root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
-            // Something on the machine was renamed or mounted while the kernel resolved a `..`.
-            Err(Errno::AGAIN) if attempt < OPEN_ATTEMPTS => {}
-            opened => return opened,
-        }
-    }
+    open_beneath(root, path, flags, Leaving::Rebased)
 }
 
 /// Opens a regular file below `root` for reading and gives its size in bytes. Never blocks on a FIFO, never touches a device.

@@ -138,6 +138,7 @@ pub(super) fn aggregate(
     for (role, amount) in amounts {
         match role {
             Role::Init => peak = peak.max(add(staying, amount)),
+            Role::Ephemeral => {}
             Role::Sidecar | Role::App => staying = add(staying, amount),
         }
     }

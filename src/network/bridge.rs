@@ -185,12 +185,14 @@ fn raise(
     }
     let name = record.name();
     let make = |netlink: &mut Netlink| -> io::Result<Link> {
-        if let Some(bridge) = netlink.link(&name)? {
-            return Ok(bridge);
+        if netlink.link(&name)?.is_none() {
+            netlink.add_bridge(&name, owner.mac(), record.mtu)?;
         }
-        netlink.add_bridge(&name, owner.mac(), record.mtu)?;
         let bridge = netlink.link(&name)?.ok_or(io::ErrorKind::NotFound)?;
-        netlink.set_alias(bridge.index, &format!("podshim {}", owner.state))?;
+        let alias = format!("podshim {}", owner.state);
+        if bridge.mac == owner.mac() && bridge.alias != alias {
+            netlink.set_alias(bridge.index, &alias)?;
+        }
         Ok(bridge)
     };
     let bridge = make(netlink).map_err(cannot(format!("make bridge `{name}`")))?;

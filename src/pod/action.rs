@@ -1,8 +1,10 @@
 //! Everything the machine can ask of the world. `supervisor::effects` has one function per action, of the same name.
 
 use crate::base::{InstanceId, Now, Signal};
+use crate::manifest::ProbeKind;
 use crate::pod::{OpId, RequestId};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// One thing to do. Those with an `op` end in exactly one `Input::Done` unless the supervisor dies.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,6 +38,28 @@ pub enum Action {
         op: OpId,
         /// Which.
         instance: InstanceId,
+    },
+    /// Run a hook of a running instance to its end.
+    RunHook {
+        /// For the completion.
+        op: OpId,
+        /// Which instance.
+        instance: InstanceId,
+        /// Of which container.
+        container: String,
+        /// Which of its hooks.
+        hook: HookKind,
+        /// It is cut off after this long; `None` never.
+        limit: Option<Duration>,
+    },
+    /// Run a probe of a running instance once; an `Input::Probed` follows, unless the instance ends first.
+    RunProbe {
+        /// Which instance.
+        instance: InstanceId,
+        /// Of which container.
+        container: String,
+        /// Which of its probes.
+        kind: ProbeKind,
     },
     /// Set up the network of the sandbox whose pause is running.
     SetUpNetwork {
@@ -100,6 +124,15 @@ pub enum InstanceKind {
     },
 }
 
+/// Which of a container's hooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HookKind {
+    /// `lifecycle.postStart`.
+    PostStart,
+    /// `lifecycle.preStop`.
+    PreStop,
+}
+
 /// Why a request cannot be done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Refusal {
@@ -109,6 +142,8 @@ pub enum Refusal {
     NotRunning(String),
     /// The pod has ended.
     PodEnded,
+    /// It has a container of that name already.
+    NameTaken(String),
 }
 
 /// One line of the event log. Source: Kubernetes `core/v1` Event, without its bookkeeping.

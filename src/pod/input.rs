@@ -1,6 +1,7 @@
 //! Everything that can happen to a pod. Inputs serialise: a journal of them replays to the same state.
 
 use crate::base::{Exit, InstanceId, Signal};
+use crate::manifest::{Container, ProbeKind};
 use serde::{Deserialize, Serialize};
 
 /// Number of one operation; never used twice within a pod, so a late or doubled completion is recognised and dropped.
@@ -41,6 +42,15 @@ pub enum Input {
         /// Its termination message, already cut to its limits.
         message: String,
     },
+    /// A probe of an instance was run once.
+    Probed {
+        /// Which instance.
+        instance: InstanceId,
+        /// Which of its probes.
+        kind: ProbeKind,
+        /// What it said.
+        answer: ProbeAnswer,
+    },
     /// A new supervisor has looked at the world: one entry per instance the machine believes to exist. Operations that were
     /// in flight are lost.
     Recovered(Vec<(InstanceId, Observed)>),
@@ -72,12 +82,28 @@ pub enum Request {
         /// Which signal.
         signal: Signal,
     },
+    /// Add a container for debugging to the running pod: it is started once, and the pod ends without it.
+    Debug {
+        /// The container; of [`crate::manifest::Role::Ephemeral`].
+        container: Box<Container>,
+    },
+}
+
+/// What one run of a probe said. Source: `pod-semantics` 4.6.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProbeAnswer {
+    /// All is well.
+    Success,
+    /// It is not, or no answer came in time; one line for people.
+    Failure(String),
+    /// It could not be run; decides nothing. One line for people.
+    Discarded(String),
 }
 
 /// How an operation ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Outcome {
-    /// Done, nothing to tell: `Prepare`, `Start`, `Delete`, `TearDownNetwork`, `CleanUp`.
+    /// Done, nothing to tell: `Prepare`, `Start`, `RunHook`, `Delete`, `TearDownNetwork`, `CleanUp`.
     Ok,
     /// `Create`: the instance exists and waits for its start.
     Created {

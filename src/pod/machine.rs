@@ -1,12 +1,12 @@
 //! The machine: a value that takes one input at a time and says what to do.
 
 use crate::base::{InstanceId, Mono, Now};
-use crate::manifest::Pod;
+use crate::manifest::{Container, Pod};
 use crate::pod::policy::{Look, Turn};
 use crate::pod::settings::Settings;
 use crate::pod::spec::Spec;
 use crate::pod::state::{Facts, State};
-use crate::pod::{Action, Input, PodView};
+use crate::pod::{Action, Input, PodView, Refusal, Request};
 
 /// The life of one pod. Nothing in it reads a clock or touches the world.
 #[derive(Clone, Debug)]
@@ -16,6 +16,7 @@ pub struct Machine {
     state: State,
     now: Now,
     wake: Option<Mono>,
+    is_idle: bool,
 }
 
 impl Machine {
@@ -30,7 +31,10 @@ impl Machine {
 
     /// The machine that had this state; its next input is `Input::Recovered`. The pod must be the one it had then.
     pub fn restore(pod: &Pod, settings: Settings, mut state: State) -> Machine {
-        let spec = Spec::of(pod);
+        let mut spec = Spec::of(pod);
+        for container in &state.ephemeral {
+            spec.add(pod.restart_policy, container);
+        }
         let count = spec.containers.len();
         state.containers.resize_with(count, Facts::default);
         Machine {
@@ -39,6 +43,7 @@ impl Machine {
             settings,
             state,
             wake: None,
+            is_idle: false,
         }
     }
 
@@ -52,6 +57,13 @@ impl Machine {
     pub fn step(&mut self, now: Now, input: Input) -> Vec<Action> {
         self.now = now;
         let before = self.state.clone();
+        let refused = match &input {
+            Input::Request {
+                request: Request::Debug { container },
+                ..
+            } => self.admit(container).err(),
+            _ => None,
+        };
         let mut turn = Turn {
             spec: &self.spec,
             settings: &self.settings,
@@ -59,16 +71,53 @@ impl Machine {
             now,
             actions: Vec::new(),
             wake: None,
+            is_steady: matches!(input, Input::Timer),
         };
-        turn.take(input);
+        match (refused, input) {
+            (Some(refusal), Input::Request { id, .. }) => {
+                let result = Err(refusal);
+                turn.actions.push(Action::Reply { id, result });
+            }
+            (_, input) => turn.take(input),
+        }
         let Turn {
-            mut actions, wake, ..
+            mut actions,
+            wake,
+            is_steady,
+            ..
         } = turn;
         self.wake = wake;
+        let probes_only = actions.iter().all(|a| matches!(a, Action::RunProbe { .. }));
+        self.is_idle = is_steady && probes_only && self.state == before;
         if self.state != before {
             actions.insert(0, Action::Persist);
         }
         actions
+    }
+
+    /// Adds a container for debugging.
+    fn admit(&mut self, container: &Container) -> Result<(), Refusal> {
+        if self.state.settled || self.state.is_ending() {
+            return Err(Refusal::PodEnded);
+        }
+        let mut taken = self.spec.containers.iter();
+        if taken.any(|other| other.name == container.name) {
+            return Err(Refusal::NameTaken(container.name.clone()));
+        }
+        self.spec.add(self.spec.restart_policy, container);
+        self.state.containers.push(Facts::default());
+        self.state.ephemeral.push(container.clone());
+        Ok(())
+    }
+
+    /// The containers that were added to the pod for debugging.
+    pub fn ephemeral(&self) -> &[Container] {
+        self.state.ephemeral()
+    }
+
+    /// Whether the last step was the everyday of probes that go well: a replay does without it.
+    pub fn was_idle(&self) -> bool {
+        self.is_idle
     }
 
     /// The instances of which something may exist: what a new supervisor has to look for before `Input::Recovered`.

@@ -2,7 +2,8 @@
 
 use crate::base::Signal;
 use crate::manifest::{
-    Container, EnvValue, FieldRef, Pod, PullPolicy as Pull, RestartPolicy, Role,
+    Container, EnvValue, FieldRef, Pod, Probe, ProbeKind, PullPolicy as Pull, RestartAction,
+    RestartPolicy, RestartRule, Role,
 };
 use std::time::Duration;
 
@@ -31,11 +32,31 @@ pub(super) struct ContainerSpec {
     pub image: String,
     /// Its own policy, else the pod's.
     pub restart_policy: RestartPolicy,
+    /// Asked before the policy.
+    pub rules: Vec<RestartRule>,
+    /// In the order of [`ProbeKind`].
+    pub probes: Vec<ProbeSpec>,
+    /// Something is done when it has started, and before it is told to stop.
+    pub post_start: bool,
+    pub pre_stop: bool,
     pub stop_signal: Option<Signal>,
     /// The image is asked for before each instance, not only before the first.
     pub image_each_time: bool,
     /// Its configuration contains the pod's address, so that it cannot be created before the network is up.
     pub needs_address: bool,
+}
+
+/// A probe as the rules see it.
+#[derive(Clone, Debug)]
+pub(super) struct ProbeSpec {
+    pub kind: ProbeKind,
+    pub initial_delay: Duration,
+    pub period: Duration,
+    /// Results in a row that turn its verdict.
+    pub successes: u32,
+    pub failures: u32,
+    /// Of its own, for a container that it condemns.
+    pub grace: Option<Duration>,
 }
 
 impl Spec {
@@ -46,22 +67,49 @@ impl Spec {
             restart_policy: pod.restart_policy,
             grace_seconds: pod.termination_grace_period_seconds,
             deadline: pod.active_deadline_seconds.map(Duration::from_secs),
-            containers: pod.containers.iter().map(|c| container(pod, c)).collect(),
+            containers: pod
+                .containers
+                .iter()
+                .map(|c| container(pod.restart_policy, c))
+                .collect(),
         }
+    }
+
+    /// Adds a container to the running pod, whose policy this is.
+    pub fn add(&mut self, policy: RestartPolicy, one: &Container) {
+        self.containers.push(container(policy, one));
+    }
+
+    /// Whether an exit code may start all containers again.
+    pub fn restarts_all(&self) -> bool {
+        let mut rules = self.containers.iter().flat_map(|c| &c.rules);
+        rules.any(|rule| rule.action == RestartAction::RestartAllContainers)
     }
 
     /// Whether anything runs before the app containers.
     pub fn has_init(&self) -> bool {
-        self.containers.iter().any(|c| c.role != Role::App)
+        let before = [Role::Init, Role::Sidecar];
+        self.containers.iter().any(|c| before.contains(&c.role))
     }
 }
 
-fn container(pod: &Pod, container: &Container) -> ContainerSpec {
+fn container(policy: RestartPolicy, container: &Container) -> ContainerSpec {
     ContainerSpec {
         name: container.name.clone(),
         role: container.role,
         image: container.image.clone(),
-        restart_policy: pod.effective_restart_policy(container),
+        restart_policy: container.restart_policy.unwrap_or(policy),
+        rules: container.restart_rules.clone(),
+        probes: [
+            ProbeKind::Startup,
+            ProbeKind::Liveness,
+            ProbeKind::Readiness,
+        ]
+        .into_iter()
+        .filter_map(|kind| Some(probe(kind, container.lifecycle.probe(kind)?)))
+        .collect(),
+        post_start: container.lifecycle.post_start.is_some(),
+        pre_stop: container.lifecycle.pre_stop.is_some(),
         stop_signal: container.stop_signal,
         image_each_time: container.pull_policy == Pull::Always,
         needs_address: container.env.iter().any(|variable| {
@@ -70,5 +118,16 @@ fn container(pod: &Pod, container: &Container) -> ContainerSpec {
                 EnvValue::Field(FieldRef::PodIp | FieldRef::PodIps)
             )
         }),
+    }
+}
+
+fn probe(kind: ProbeKind, probe: &Probe) -> ProbeSpec {
+    ProbeSpec {
+        kind,
+        initial_delay: Duration::from_secs(probe.initial_delay_seconds),
+        period: Duration::from_secs(probe.period_seconds),
+        successes: probe.success_threshold,
+        failures: probe.failure_threshold,
+        grace: probe.grace_seconds.map(Duration::from_secs),
     }
 }

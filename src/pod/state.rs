@@ -1,6 +1,7 @@
 //! All that must survive the supervisor. Facts only: what follows from them is worked out each time.
 
 use crate::base::{Mono, Now, Signal, Wall};
+use crate::manifest::Container;
 use crate::pod::engine::Slot;
 use crate::pod::{Failure, OpId, Phase, Terminated};
 use serde::{Deserialize, Serialize};
@@ -14,8 +15,10 @@ pub struct State {
     /// `status.startTime`.
     pub(super) started: Now,
     pub(super) sandbox: Sandbox,
-    /// In the order of the spec.
+    /// In the order of the spec, then those of `ephemeral`.
     pub(super) containers: Vec<Facts>,
+    /// Containers that were added while the pod runs, for debugging.
+    pub(super) ephemeral: Vec<Container>,
     /// Everything is being taken down.
     pub(super) teardown: Option<Teardown>,
     /// When a stop was first asked, and the shortest grace in seconds since.
@@ -86,9 +89,83 @@ pub(super) struct Facts {
     pub hold: Option<Hold>,
     /// The back-off of its next crash; `None` means none yet.
     pub backoff: Option<Duration>,
+    /// The current instance is being stopped.
+    pub stopping: Option<Stopping>,
+    /// What is done when the current instance has started.
+    pub post_start: Hook,
+    /// Why that failed; kept until the next instance is created.
+    pub hook_failure: Option<String>,
+    /// What the probes of the current instance have said.
+    pub health: Health,
+}
+
+/// An instance on its way out. Source: `pod-semantics` 4.9.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Stopping {
+    /// When the grace ends.
+    pub until: Mono,
+    /// What is done before the stop signal.
+    pub pre_stop: Hook,
     /// SIGKILL is sent then; set when the stop signal was sent.
     pub kill_at: Option<Mono>,
 }
+
+/// A hook of one instance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Hook {
+    /// It has not begun, if there is one.
+    #[default]
+    Ahead,
+    Running(OpId),
+    /// It ended, well or not, or there is no time for it.
+    Over,
+}
+
+impl Hook {
+    fn resume(&mut self) {
+        if let Hook::Running(_) = self {
+            *self = Hook::Ahead;
+        }
+    }
+}
+
+/// What the probes of one instance have said.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Health {
+    /// The startup probe has succeeded.
+    pub started: bool,
+    /// The last verdict of the readiness probe.
+    pub ready: bool,
+    /// One per probe of the spec.
+    pub probes: Loose<Vec<Probing>>,
+}
+
+/// Where one probe of one instance is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Probing {
+    pub in_flight: bool,
+    /// When it runs next; `None` before it was ever looked at.
+    pub next: Option<Mono>,
+    /// In a row.
+    pub successes: u32,
+    /// In a row.
+    pub failures: u32,
+    /// The last run could not be done.
+    pub discarded: bool,
+}
+
+/// A fact that changes too often to be written down each time, and is worth no more than that: equal to any other.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Loose<T>(pub T);
+
+impl<T> PartialEq for Loose<T> {
+    fn eq(&self, _: &Loose<T>) -> bool {
+        true
+    }
+}
+
+impl<T> Eq for Loose<T> {}
 
 /// The image of one container.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +193,8 @@ pub(super) struct Hold {
 pub(super) enum Why {
     /// It ended and waits this long.
     CrashLoop(Duration),
+    /// All containers start again, and the one that wanted it waits this long.
+    Together,
     /// It could not be created; no restart.
     Failed(Failure),
 }
@@ -141,6 +220,11 @@ pub(super) enum Cause {
     Completed,
     /// Pause died; perhaps a new sandbox follows.
     SandboxLost,
+    /// A container ended with a code that starts all of them again, in the same sandbox.
+    RestartAll {
+        /// Which container.
+        trigger: usize,
+    },
 }
 
 /// Terminal phase with its words.
@@ -166,6 +250,7 @@ impl State {
             started: now,
             sandbox: Sandbox::default(),
             containers: vec![Facts::default(); containers],
+            ephemeral: Vec::new(),
             teardown: None,
             deletion: None,
             verdict: None,
@@ -176,12 +261,27 @@ impl State {
         }
     }
 
+    /// The containers that were added while the pod runs.
+    pub fn ephemeral(&self) -> &[Container] {
+        &self.ephemeral
+    }
+
     /// Whether the pod is on its way out and no container starts any more.
     pub(super) fn is_ending(&self) -> bool {
         self.verdict.is_some()
             || self
                 .teardown
-                .is_some_and(|teardown| teardown.cause != Cause::SandboxLost)
+                .is_some_and(|teardown| teardown.cause.is_final())
+    }
+}
+
+impl Cause {
+    /// Whether nothing of the pod starts again.
+    pub(super) fn is_final(self) -> bool {
+        match self {
+            Cause::Stop | Cause::Deadline | Cause::Completed => true,
+            Cause::SandboxLost | Cause::RestartAll { .. } => false,
+        }
     }
 }
 
@@ -192,6 +292,18 @@ impl Flip {
 }
 
 impl Facts {
+    /// The operations that were in flight are lost, and whether the stop signal was still sent is not known: hooks are run and the
+    /// signal is sent again.
+    pub fn resume(&mut self) {
+        self.image.task.op = None;
+        self.post_start.resume();
+        self.health.forget_runs();
+        if let Some(stopping) = &mut self.stopping {
+            stopping.pre_stop.resume();
+            stopping.kill_at = None;
+        }
+    }
+
     /// How the last of its instances to end ended, in this sandbox or the one before.
     pub fn last_end(&self) -> Option<&Terminated> {
         self.ended.as_ref().or(self.previous.as_ref())

@@ -38,6 +38,7 @@ pub fn status_json(pod: &Pod, view: &PodView, host_ips: &[String], qos_class: &s
         "conditions": conditions,
         "initContainerStatuses": statuses(&of(&[Role::Init, Role::Sidecar])),
         "containerStatuses": statuses(&apps),
+        "ephemeralContainerStatuses": statuses(&of(&[Role::Ephemeral])),
     }))
 }
 
@@ -72,7 +73,10 @@ pub fn status_column(view: &PodView) -> String {
 
 /// The READY column: ready apps and sidecars of all of them, e.g. `1/2`.
 pub fn ready_column(view: &PodView) -> String {
-    let lasting = || view.containers.iter().filter(|c| c.role != Role::Init);
+    let lasting = || {
+        let all = view.containers.iter();
+        all.filter(|c| [Role::App, Role::Sidecar].contains(&c.role))
+    };
     let ready = lasting().filter(|c| c.ready).count();
     format!("{ready}/{}", lasting().count())
 }
@@ -80,8 +84,8 @@ pub fn ready_column(view: &PodView) -> String {
 /// The RESTARTS column: of apps and sidecars, or of what initializes while it does.
 pub fn restarts(view: &PodView) -> u32 {
     let counts = |role: Role| match init_word(view) {
-        Some(_) if !is_true(view, "Initialized") => role != Role::App,
-        Some(_) | None => role != Role::Init,
+        Some(_) if !is_true(view, "Initialized") => [Role::Init, Role::Sidecar].contains(&role),
+        Some(_) | None => [Role::App, Role::Sidecar].contains(&role),
     };
     let counted = view.containers.iter().filter(|c| counts(c.role));
     counted.fold(0, |sum, c| sum.saturating_add(c.restart_count))
@@ -109,7 +113,10 @@ pub fn exit_code(view: &PodView) -> i32 {
 
 /// `Init:…` while an init container or sidecar is not done.
 fn init_word(view: &PodView) -> Option<String> {
-    let inits = || view.containers.iter().filter(|c| c.role != Role::App);
+    let inits = || {
+        let all = view.containers.iter();
+        all.filter(|c| [Role::Init, Role::Sidecar].contains(&c.role))
+    };
     for (done, container) in inits().enumerate() {
         match &container.state {
             ContainerState::Terminated(end) if end.exit_code == 0 => {}

@@ -6,6 +6,7 @@ pub(super) const COMPLETED: &str = "Completed";
 pub(super) const ERROR: &str = "Error";
 pub(super) const OOM_KILLED: &str = "OOMKilled";
 pub(super) const START_ERROR: &str = "StartError";
+pub(super) const RESTARTING_ALL: &str = "RestartingAllContainers";
 pub(super) const STATUS_UNKNOWN: &str = "ContainerStatusUnknown";
 pub(super) const LOST_MESSAGE: &str =
     "The container could not be located when the pod was terminated";
@@ -14,6 +15,7 @@ pub(super) const CONTAINER_CREATING: &str = "ContainerCreating";
 pub(super) const POD_INITIALIZING: &str = "PodInitializing";
 pub(super) const CRASH_LOOP: &str = "CrashLoopBackOff";
 pub(super) const RUN_ERROR: &str = "RunContainerError";
+pub(super) const POST_START_ERROR: &str = "PostStartHookError";
 pub(super) const IMAGE_BACKOFF: &str = "ImagePullBackOff";
 
 pub(super) const DEADLINE: &str = "DeadlineExceeded";

@@ -8,6 +8,7 @@
 //!     plan.json       what was asked, 0600 (it may hold secrets)
 //!     snapshot.json   what is: machine state and view
 //!     events.jsonl    what happened
+//!     journal.jsonl   what the machine heard, and its state where that begins; journal.old.jsonl is the half before it
 //!     exits           what the keeper saw end; fixed-size records
 //!     control.sock    0600; gone when the pod is over
 //!     supervisor.log  what keeper and supervisor had to say
@@ -21,11 +22,13 @@
 mod dirs;
 mod events;
 mod exits;
+mod journal;
 mod json;
 mod names;
 
 pub use dirs::{CONTROL_SOCKET, Dirs, PodDir};
 pub use events::{append_event, read_events};
 pub use exits::{EXIT_RECORD_BYTES, ExitRecord, append_exit, open_exits, read_exits};
+pub use journal::{Journal, read_journal};
 pub use json::{read_json, write_json};
 pub use names::{NameTaken, claim_name, find_name, release_name};

@@ -11,19 +11,20 @@ use crate::supervisor::{Hands, Plan, SupervisorError};
 use std::error::Error;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Where `Localhost` seccomp profiles are.
 pub const SECCOMP_PROFILES: &str = "/etc/podshim/seccomp";
 
 /// The pod and the tools to run it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Context {
     pub dir: PodDir,
     pub plan: Plan,
     pub driver: Driver,
     pub cgroup: PodCgroup,
     pub cgroup_values: PodCgroupValues,
-    pub keeper: OwnedFd,
+    pub keeper: Arc<OwnedFd>,
 }
 
 impl Context {
@@ -47,7 +48,7 @@ impl Context {
             driver,
             cgroup,
             cgroup_values,
-            keeper,
+            keeper: Arc::new(keeper),
         })
     }
 
@@ -69,6 +70,7 @@ impl Context {
             hosts: files.join("hosts"),
             hostname: files.join("hostname"),
             resolv_conf: files.join("resolv.conf"),
+            pause: self.pause_root(),
             shm: self.shm(),
             volumes: hands.volumes.clone(),
         }
@@ -86,6 +88,11 @@ impl Context {
     /// The root file system of pause: on the data disk, because `/run` may be mounted `noexec`.
     pub fn pause_root(&self) -> PathBuf {
         self.dir.data.join("pause")
+    }
+
+    /// Where the parts of volumes are that an instance mounts.
+    pub fn sub_paths(&self, instance: &InstanceId) -> PathBuf {
+        self.dir.bundle(instance).join("sub-paths")
     }
 
     /// Where the runtime complains about an instance.

@@ -2,15 +2,19 @@
 
 use crate::base::{InstanceId, Signal};
 use crate::image::{self, Image};
-use crate::pod::{Action, Failure, FailureReason, InstanceKind, OpId, Refusal, RequestId};
+use crate::manifest::ProbeKind;
+use crate::pod::{
+    Action, Failure, FailureReason, HookKind, InstanceKind, OpId, Refusal, RequestId,
+};
 use crate::supervisor::context::{Context, runtime_failure};
 use crate::supervisor::world::{Change, Completion, World};
-use crate::supervisor::{Process, helper, instance, network, sandbox};
+use crate::supervisor::{Process, handlers, helper, instance, network, sandbox};
 use crate::sys;
 use std::future::Future;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::AbortHandle;
 
 /// First argument of the program that makes it bring one image and print it.
 pub const IMAGE_VERB: &str = "__image";
@@ -30,6 +34,18 @@ impl World {
                 Action::Start { op, instance } => self.start(op, instance),
                 Action::SetUpNetwork { op, pause } => self.set_up_network(op, &pause),
                 Action::TearDownNetwork { op, pause } => self.tear_down_network(op, &pause),
+                Action::RunHook {
+                    op,
+                    instance,
+                    container,
+                    hook,
+                    limit,
+                } => self.run_hook(op, instance, &container, hook, limit),
+                Action::RunProbe {
+                    instance,
+                    container,
+                    kind,
+                } => self.run_probe(instance, &container, kind),
                 Action::Delete { op, instance } => self.delete(op, instance),
                 Action::Signal { instance, signal } => self.signal(&instance, signal),
                 Action::Kill { instance } => self.kill(&instance),
@@ -91,6 +107,58 @@ impl World {
                 .map_err(|e| runtime_failure(&e))?;
             Ok(Change::Started(instance))
         });
+    }
+
+    fn run_hook(
+        &mut self,
+        op: OpId,
+        instance: InstanceId,
+        container: &str,
+        hook: HookKind,
+        limit: Option<Duration>,
+    ) {
+        let context = Arc::clone(&self.context);
+        let container = self.context.plan.pod.container(container).cloned();
+        let target = handlers::target(&self.context, &self.hands);
+        let of = instance.clone();
+        let task = self.tasks.spawn(async move {
+            let ran = match &container {
+                Some(container) => {
+                    handlers::run_hook(&context, &instance, container, &target, hook, limit).await
+                }
+                None => Ok(()),
+            };
+            Completion::Done(op, ran.map(|()| Change::Nothing))
+        });
+        self.end_with(&of, task);
+    }
+
+    fn run_probe(&mut self, instance: InstanceId, container: &str, kind: ProbeKind) {
+        let context = Arc::clone(&self.context);
+        let Some(container) = self.context.plan.pod.container(container).cloned() else {
+            return;
+        };
+        let target = handlers::target(&self.context, &self.hands);
+        let of = instance.clone();
+        let task = self.tasks.spawn(async move {
+            let answer = handlers::run_probe(&context, &instance, &container, &target, kind).await;
+            Completion::Probed {
+                instance,
+                kind,
+                answer,
+            }
+        });
+        self.end_with(&of, task);
+    }
+
+    /// Whatever is done in an instance ends with it.
+    fn end_with(&mut self, instance: &InstanceId, task: AbortHandle) {
+        if let Some(live) = self.live.get_mut(instance) {
+            live.handlers.retain(|other| !other.is_finished());
+            live.handlers.push(task);
+        } else {
+            task.abort();
+        }
     }
 
     fn set_up_network(&mut self, op: OpId, pause: &InstanceId) {

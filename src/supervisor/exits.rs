@@ -53,7 +53,10 @@ impl World {
 
     /// Starts to tell the end of an instance. Its process is no longer live from now on, so this happens once.
     pub fn finish(&mut self, instance: InstanceId, exit: Exit) {
-        let pump = self.live.remove(&instance).and_then(|live| live.pump);
+        let pump = self
+            .live
+            .remove(&instance)
+            .and_then(|mut live| live.pump.take());
         let context = Arc::clone(&self.context);
         let attempt = self
             .hands
@@ -83,7 +86,7 @@ async fn last_words(
     let Some(container) = context.container_of(instance) else {
         return (false, String::new());
     };
-    if pod.share_process_namespace || pod.host_pid {
+    if pod.share_process_namespace || pod.host_pid || container.target.is_some() {
         // Its init was not PID 1 of a namespace: what it left behind lives on, and holds the output open.
         if let Err(error) = context.cgroup.kill_all(instance).await {
             tracing::error!(%error, "cannot kill what an ended container left behind");

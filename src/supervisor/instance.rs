@@ -4,7 +4,7 @@
 //! the other ends from before the create, so that a container never writes into a pipe that nobody can read.
 
 use crate::base::InstanceId;
-use crate::bundle::{self, ContainerInput, PauseInput, Sandbox};
+use crate::bundle::{self, BundleError, ContainerInput, PauseInput, Sandbox, VolumeParts};
 use crate::image;
 use crate::manifest::{Container, Profile};
 use crate::network::Network;
@@ -14,13 +14,14 @@ use crate::stdio::{self, ConsoleSocket, LogFile, LogLimits, StdioPipes};
 use crate::supervisor::context::{Context, failure, other, runtime_failure};
 use crate::supervisor::{Hands, Process, sandbox};
 use crate::sys;
+use crate::volume;
 use nix::mount::{MsFlags, mount};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long the runtime may take to send the terminal: it has done so when `create` ends.
@@ -222,7 +223,10 @@ fn write_container_bundle(
         _ => None,
     };
     let image_volumes = writable_image_volumes(container, image, &rootfs);
+    let paths = context.paths(hands);
+    let target = target_proc(hands, container)?;
     let input = ContainerInput {
+        target_proc: target.as_deref(),
         pod: &context.plan.pod,
         container,
         instance,
@@ -232,7 +236,8 @@ fn write_container_bundle(
         users: &users,
         sandbox,
         host: &context.plan.host,
-        paths: &context.paths(hands),
+        paths: &paths,
+        volume_parts: &VolumeParts::default(),
         termination_log: &termination_log,
         image_volumes: &image_volumes,
         seccomp_localhost: seccomp_localhost.as_deref(),
@@ -240,9 +245,72 @@ fn write_container_bundle(
         apparmor_default: None,
         runtime_rro: context.plan.runtime.features.rro.unwrap_or(false),
     };
-    let spec =
-        bundle::container_spec(&input).map_err(|e| failure(failure_reason(e.reason()), "", &e))?;
+    let unusable = |e: BundleError| failure(failure_reason(e.reason()), "", &e);
+    let volume_parts = VolumeParts {
+        sub_paths: bind_sub_paths(
+            context,
+            &input,
+            bundle::sub_paths(&input).map_err(unusable)?,
+        )?,
+    };
+    let spec = bundle::container_spec(&ContainerInput {
+        volume_parts: &volume_parts,
+        ..input
+    })
+    .map_err(unusable)?;
     write_config(&bundle, &bundle::to_json(&spec))
+}
+
+/// Binds the parts of volumes that the container mounts to places of its instance.
+fn bind_sub_paths(
+    context: &Context,
+    input: &ContainerInput<'_>,
+    paths: BTreeMap<usize, String>,
+) -> Result<BTreeMap<usize, PathBuf>, Failure> {
+    let dir = context.sub_paths(input.instance);
+    let mut places = BTreeMap::new();
+    for (number, path) in paths {
+        let (container, mount) = (input.container, &input.container.mounts[number]);
+        let Some(volume) = input.paths.volumes.get(&mount.volume) else {
+            continue;
+        };
+        let place = dir.join(number.to_string());
+        volume::bind_sub_path(volume, &path, volume::Part::Any, &place).map_err(|error| {
+            // Where volumes are on the host is not for those who read the pod's status.
+            tracing::warn!(
+                container = container.name,
+                volume = mount.volume,
+                "{}",
+                other("cannot mount a part of a volume", &error).message
+            );
+            Failure {
+                reason: FailureReason::CreateContainerConfigError,
+                message: format!(
+                    "failed to prepare subPath for volumeMount \"{}\" of container \"{}\"",
+                    mount.volume, container.name
+                ),
+            }
+        })?;
+        places.insert(number, place);
+    }
+    Ok(places)
+}
+
+/// The container whose processes an ephemeral one sees, while it runs.
+fn target_proc(hands: &Hands, container: &Container) -> Result<Option<String>, Failure> {
+    let Some(target) = &container.target else {
+        return Ok(None);
+    };
+    let of_target = |id: &InstanceId| id.0.rsplit_once('-').map(|(name, _)| name) == Some(target);
+    let mut processes = hands.processes.iter().rev();
+    let found = processes.find(|(id, process)| of_target(id) && process.started);
+    let Some((_, process)) = found else {
+        return Err(Failure {
+            reason: FailureReason::CreateContainerConfigError,
+            message: format!("target container `{target}` does not run"),
+        });
+    };
+    Ok(Some(format!("/proc/{}", process.pid)))
 }
 
 /// Mounts the image's layers with a writable one of the instance's own on top.
@@ -273,7 +341,7 @@ fn writable_image_volumes(
     container: &Container,
     image: &image::Image,
     rootfs: &Path,
-) -> BTreeMap<String, std::path::PathBuf> {
+) -> BTreeMap<String, PathBuf> {
     if !container.security.read_only_root {
         return BTreeMap::new();
     }
@@ -406,6 +474,8 @@ pub(super) async fn delete(context: &Context, instance: &InstanceId) -> Result<(
         .await
         .map_err(|e| failed(&e))?;
     let bundle = context.dir.bundle(instance);
+    // Before anything is removed: a volume is on the other side of each.
+    volume::release_sub_paths(&context.sub_paths(instance)).map_err(|e| failed(&e))?;
     let remove = || {
         sandbox::unmount(&bundle.join("rootfs"))?;
         sandbox::remove_tree(&bundle)?;

@@ -4,9 +4,11 @@
 use crate::bundle::HostFacts;
 use crate::manifest::{ConfigObject, Pod};
 use crate::network::Network;
+use crate::pod::Settings;
 use crate::runtime::{Deadlines, Runtime};
 use crate::store::Dirs;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// What was asked. Never changes during the life of a pod. May hold secrets: written 0600, never printed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -29,4 +31,15 @@ pub struct Plan {
     pub backoff_ms: (u64, u64),
     /// Why the pod may not run here: `status.reason` and `status.message`.
     pub rejected: Option<(String, String)>,
+}
+
+impl Plan {
+    /// The times that the rules of this pod use.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            backoff_initial: Duration::from_millis(self.backoff_ms.0),
+            backoff_max: Duration::from_millis(self.backoff_ms.1),
+            ..Settings::default()
+        }
+    }
 }

@@ -65,7 +65,7 @@ impl World {
                 .remove(&instance)
                 .and_then(|fds| self.reopen(&instance, process.attempt, fds));
             let pump = output.map(start_pump);
-            self.live.insert(instance.clone(), Live { pidfd, pump });
+            self.live.insert(instance.clone(), Live::new(pidfd, pump));
             if sys::parent(process.pid) != self.keeper {
                 self.watch_orphan(&instance);
             }

@@ -1,9 +1,9 @@
 //! The loop itself.
 
 use crate::base::{Exit, InstanceId, Mono};
-use crate::pod::{Action, Input, Machine, Request, RequestId, Settings};
+use crate::pod::{Action, Input, Machine, Request, RequestId};
 use crate::runtime::CgroupError;
-use crate::store::{CONTROL_SOCKET, PodDir, read_json};
+use crate::store::{CONTROL_SOCKET, Journal, PodDir, read_json};
 use crate::supervisor::context::Context;
 use crate::supervisor::handle::{Asked, Handle, handle};
 use crate::supervisor::link::{self, Message};
@@ -104,11 +104,7 @@ where
     plan.pod.object = serde_json::Value::Null;
     let path = dir.file(SNAPSHOT);
     let snapshot = Snapshot::read(&dir).map_err(|source| SupervisorError::Read { path, source })?;
-    let settings = Settings {
-        backoff_initial: Duration::from_millis(plan.backoff_ms.0),
-        backoff_max: Duration::from_millis(plan.backoff_ms.1),
-        ..Settings::default()
-    };
+    let settings = plan.settings();
     let context = Context::new(dir, plan, keeper)?;
     let pod = &context.plan.pod;
     let (machine, hands, is_new) = match snapshot {
@@ -127,6 +123,8 @@ where
         }
     };
     let mut world = World::new(context, hands)?;
+    world.know(machine.ephemeral());
+    let journal = Journal::open(&world.context.dir, is_new, sys::now(), machine.state());
     let (first, ended) = match (is_new, world.context.plan.rejected.clone()) {
         (true, Some((reason, message))) => (Input::Rejected { reason, message }, Vec::new()),
         (true, None) => (Input::Timer, Vec::new()),
@@ -139,6 +137,7 @@ where
     let served = tokio::spawn(serve(listener, handle));
     Loop {
         machine,
+        journal,
         world,
         asked,
         shown,
@@ -183,6 +182,7 @@ fn greet(
 
 struct Loop {
     machine: Machine,
+    journal: Journal,
     world: World,
     asked: mpsc::Receiver<Asked>,
     shown: watch::Sender<crate::pod::PodView>,
@@ -238,7 +238,7 @@ impl Loop {
 
     /// The first step. That of a new pod is only done if it can be written down: whoever comes after us finds nothing else.
     fn begin(&mut self, first: Input, is_new: bool) -> Result<(), SupervisorError> {
-        let actions = self.machine.step(sys::now(), first);
+        let actions = self.hear(first);
         match self.world.write_down(&self.machine) {
             Err(source) if is_new => {
                 let path = self.world.context.dir.file(SNAPSHOT);
@@ -323,6 +323,15 @@ impl Loop {
                     message,
                 });
             }
+            Completion::Probed {
+                instance,
+                kind,
+                answer,
+            } => self.step(Input::Probed {
+                instance,
+                kind,
+                answer,
+            }),
             Completion::Vanished { instance, exit } => {
                 if self.world.live.contains_key(&instance) {
                     self.world.finish(instance, exit);
@@ -331,12 +340,27 @@ impl Loop {
         }
     }
 
+    /// The machine hears an input. The journal has it before the snapshot shows what it did.
+    fn hear(&mut self, input: Input) -> Vec<Action> {
+        let now = sys::now();
+        let line = Journal::line(now, &input);
+        let actions = self.machine.step(now, input);
+        if !self.machine.was_idle() {
+            self.journal.hear(&line, now, self.machine.state());
+        }
+        actions
+    }
+
     /// One step of the machine: what changed is written before anything is done about it.
     fn step(&mut self, input: Input) {
         tracing::debug!(?input, "step");
-        let actions = self.machine.step(sys::now(), input);
-        // A full disk does not stop the pod; it is tried again.
-        let _ = self.world.write_down(&self.machine);
+        let actions = self.hear(input);
+        self.world.know(self.machine.ephemeral());
+        let view = self.machine.view();
+        if actions.first() == Some(&Action::Persist) || *self.shown.borrow() != view {
+            // A full disk does not stop the pod; it is tried again.
+            let _ = self.world.write_down(&self.machine);
+        }
         self.act(actions);
     }
 

@@ -50,10 +50,15 @@ impl Snapshot {
 /// Reads one pod; `None` when it is gone.
 pub fn read_pod(dirs: &Dirs, uid: &PodUid) -> io::Result<Option<PodRecord>> {
     let dir = dirs.pod(uid);
-    let Some(plan) = read_json(&dir.file("plan.json"))? else {
+    let Some(mut plan): Option<Plan> = read_json(&dir.file("plan.json"))? else {
         return Ok(None);
     };
     let snapshot = Snapshot::read(&dir)?;
+    if let Some(snapshot) = &snapshot {
+        // Added while the pod runs: to whoever looks they are containers of the pod.
+        let added = snapshot.state.ephemeral().iter().cloned();
+        plan.pod.containers.extend(added);
+    }
     Ok(Some(PodRecord {
         dir,
         plan,

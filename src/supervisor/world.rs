@@ -2,7 +2,8 @@
 
 use crate::base::{Exit, InstanceId};
 use crate::image::Image;
-use crate::pod::{Failure, InstanceKind, Machine, OpId, Outcome, Refusal, RequestId};
+use crate::manifest::{Container, ProbeKind};
+use crate::pod::{Failure, InstanceKind, Machine, OpId, Outcome, ProbeAnswer, Refusal, RequestId};
 use crate::stdio::{PumpReport, Stop};
 use crate::store::ExitRecord;
 use crate::supervisor::context::Context;
@@ -16,7 +17,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::oneshot;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
 /// Everything outside the machine. Owned by the loop alone.
 pub(super) struct World {
@@ -43,6 +44,24 @@ pub(super) struct World {
 pub(super) struct Live {
     pub pidfd: Option<OwnedFd>,
     pub pump: Option<Pump>,
+    /// Probes and hooks that run in it: they end when it is dropped.
+    pub handlers: Vec<AbortHandle>,
+}
+
+impl Live {
+    pub fn new(pidfd: Option<OwnedFd>, pump: Option<Pump>) -> Live {
+        Live {
+            pidfd,
+            pump,
+            handlers: Vec::new(),
+        }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.handlers.iter().for_each(AbortHandle::abort);
+    }
 }
 
 /// The task that moves an instance's output into its log.
@@ -63,6 +82,12 @@ pub(super) enum Completion {
         exit: Exit,
         oom_killed: bool,
         message: String,
+    },
+    /// A probe was run once.
+    Probed {
+        instance: InstanceId,
+        kind: ProbeKind,
+        answer: ProbeAnswer,
     },
     /// A process that is not the keeper's child ended: nobody will reap it for us.
     Vanished { instance: InstanceId, exit: Exit },
@@ -134,10 +159,8 @@ impl World {
             }
             Ok(Change::Deleted(instance)) => {
                 self.hands.processes.remove(&instance);
-                if let Some(Live {
-                    pump: Some(pump), ..
-                }) = self.live.remove(&instance)
-                {
+                let live = self.live.remove(&instance);
+                if let Some(pump) = live.and_then(|mut live| live.pump.take()) {
                     // It was deleted without an exit of its own: nothing more will come.
                     let _ = pump.stop.send(Stop::Ended);
                 }
@@ -158,15 +181,23 @@ impl World {
         self.hands
             .processes
             .insert(instance.clone(), created.process);
-        let live = Live {
-            pidfd: created.pidfd,
-            pump: created.output.map(start_pump),
-        };
+        let live = Live::new(created.pidfd, created.output.map(start_pump));
         self.live.insert(instance.clone(), live);
         if self.keeper.is_none() {
             self.watch_orphan(&instance);
         }
         Outcome::Created { pid }
+    }
+
+    /// Containers that were added while the pod runs belong to it from now on.
+    pub fn know(&mut self, ephemeral: &[Container]) {
+        let known = &self.context.plan.pod;
+        let fresh = |one: &&Container| known.container(&one.name).is_none();
+        let fresh: Vec<Container> = ephemeral.iter().filter(fresh).cloned().collect();
+        if !fresh.is_empty() {
+            let context = Arc::make_mut(&mut self.context);
+            context.plan.pod.containers.extend(fresh);
+        }
     }
 
     /// Writes down what is. What fails is reported and tried again.

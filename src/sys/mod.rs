@@ -1,6 +1,7 @@
 //! The system calls that the libraries do not wrap safely, and small disciplines every effect shares: clocks, pidfds, passing
 //! file descriptors, whole-file writes, locks, namespaces, memory. The only place with `unsafe`. Imports `base` only; no rules.
 
+mod beneath;
 mod clock;
 mod fds;
 mod files;
@@ -8,12 +9,14 @@ mod memory;
 mod namespaces;
 mod process;
 
+pub use beneath::{Leaving, open_beneath};
 pub use clock::{boot_id, now};
 pub use fds::{MAX_FDS_PER_MESSAGE, connected_pair, receive, send, watch};
 pub use files::{Lock, create_dirs, random, write_atomic};
 pub use memory::release_program;
-pub use namespaces::{LoopbackError, enter_private_mounts, raise_loopback};
+pub use namespaces::{NetworkNamespaceError, enter_private_mounts, raise_loopback, tcp_socket};
 pub use process::{
-    Child, SignalFd, become_subreaper, block_signals, parent, pidfd, pidfd_exit, pidfd_is_alive,
-    pidfd_outlives, processes, reap_any, session, signal_pidfd, start_time, with_no_signal_blocked,
+    Child, SignalFd, become_subreaper, block_signals, die_with_parent, parent, pidfd, pidfd_exit,
+    pidfd_is_alive, pidfd_outlives, processes, reap_any, session, signal_pidfd, start_time,
+    with_no_signal_blocked,
 };

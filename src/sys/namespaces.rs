@@ -4,12 +4,12 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use std::fs::File;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-/// The loopback device of a network namespace could not be brought up.
+/// Something could not be done in a network namespace.
 #[derive(Debug, thiserror::Error)]
-pub enum LoopbackError {
+pub enum NetworkNamespaceError {
     /// The namespace cannot be opened.
     #[error("cannot open network namespace `{}`", .0.display())]
     Open(PathBuf, #[source] std::io::Error),
@@ -52,36 +52,68 @@ nix::ioctl_write_ptr_bad!(
     nix::libc::ifreq
 );
 
-/// Brings `lo` up in a network namespace, e.g. `/proc/<pid>/ns/net`. A thread of its own enters it, so that the caller stays
-/// where it is.
-pub fn raise_loopback(namespace: &Path) -> Result<(), LoopbackError> {
-    let file = File::open(namespace).map_err(|e| LoopbackError::Open(namespace.to_owned(), e))?;
-    let path = namespace.to_owned();
+/// What was tried in a namespace, and why it did not work.
+type Refused = (&'static str, nix::Error);
+
+/// Where a process finds its own network namespace.
+const OWN_NETWORK: &str = "/proc/self/ns/net";
+
+/// Does something in a network namespace, e.g. `/proc/<pid>/ns/net`. A thread of its own enters it and ends afterwards, so that
+/// the caller stays where it is and no thread is ever changed back.
+fn in_network<T: Send + 'static>(
+    namespace: &Path,
+    work: impl FnOnce() -> Result<T, Refused> + Send + 'static,
+) -> Result<T, NetworkNamespaceError> {
+    let path = || namespace.to_owned();
+    let file = File::open(namespace).map_err(|e| NetworkNamespaceError::Open(path(), e))?;
     let thread = std::thread::Builder::new()
-        .name("lo".into())
+        .name("netns".into())
         .stack_size(64 * 1024);
     let worker = thread
-        .spawn(move || raise_loopback_here(&file))
-        .map_err(|e| LoopbackError::Thread(path.clone(), e))?;
+        .spawn(move || {
+            setns(&file, CloneFlags::CLONE_NEWNET).map_err(|e| ("enter", e))?;
+            work()
+        })
+        .map_err(|e| NetworkNamespaceError::Thread(path(), e))?;
     let result = worker.join().unwrap_or(Err(("run", nix::Error::EIO)));
-    result.map_err(|(call, source)| LoopbackError::Call {
+    result.map_err(|(call, source)| NetworkNamespaceError::Call {
         call,
-        namespace: path,
+        namespace: path(),
         source,
     })
 }
 
-/// Runs in a thread that ends afterwards: its namespace is never changed back.
-fn raise_loopback_here(namespace: &File) -> Result<(), (&'static str, nix::Error)> {
-    setns(namespace, CloneFlags::CLONE_NEWNET).map_err(|e| ("enter", e))?;
-    let errno = |e: rustix::io::Errno| nix::Error::from_raw(e.raw_os_error());
-    let socket = socket_with(
-        AddressFamily::INET,
-        SocketType::DGRAM,
-        SocketFlags::CLOEXEC,
-        None,
-    )
-    .map_err(|e| ("open a socket", errno(e)))?;
+fn socket(family: AddressFamily, kind: SocketType, flags: SocketFlags) -> Result<OwnedFd, Refused> {
+    socket_with(family, kind, flags | SocketFlags::CLOEXEC, None)
+        .map_err(|e| ("open a socket", nix::Error::from_raw(e.raw_os_error())))
+}
+
+/// A TCP socket that lives in a network namespace, or in that of this process: not connected, non-blocking, closed on exec.
+/// A socket stays in the namespace where it was made, whoever uses it.
+pub fn tcp_socket(namespace: Option<&Path>, is_v6: bool) -> Result<OwnedFd, NetworkNamespaceError> {
+    let family = if is_v6 {
+        AddressFamily::INET6
+    } else {
+        AddressFamily::INET
+    };
+    let make = move || socket(family, SocketType::STREAM, SocketFlags::NONBLOCK);
+    match namespace {
+        Some(namespace) => in_network(namespace, make),
+        None => make().map_err(|(call, source)| NetworkNamespaceError::Call {
+            call,
+            namespace: OWN_NETWORK.into(),
+            source,
+        }),
+    }
+}
+
+/// Brings `lo` up in a network namespace.
+pub fn raise_loopback(namespace: &Path) -> Result<(), NetworkNamespaceError> {
+    in_network(namespace, raise_loopback_here)
+}
+
+fn raise_loopback_here() -> Result<(), Refused> {
+    let socket = socket(AddressFamily::INET, SocketType::DGRAM, SocketFlags::empty())?;
     // SAFETY: an all-zero `ifreq` is valid: it is a plain C struct of bytes and integers.
     let mut request: nix::libc::ifreq = unsafe { std::mem::zeroed() };
     for (to, from) in request.ifr_name.iter_mut().zip(*b"lo") {
@@ -118,5 +150,37 @@ mod tests {
         })
         .join()
         .expect("thread");
+    }
+
+    #[test]
+    fn a_socket_belongs_to_the_namespace_it_was_made_in_and_the_caller_stays_in_its_own() {
+        let own = |of: &str| std::fs::read_link(format!("/proc/{of}/ns/net")).expect("a link");
+        let before = own("thread-self");
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let (done, wait) = std::sync::mpsc::channel::<()>();
+        let other = std::thread::spawn(move || {
+            unshare(CloneFlags::CLONE_NEWNET).expect("needs root");
+            let namespace = format!("/proc/self/task/{}/ns/net", nix::unistd::gettid());
+            raise_loopback(Path::new(&namespace)).expect("raise");
+            let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+            let address = listener.local_addr().expect("address");
+            sender.send((namespace, address)).expect("sent");
+            let accepted = listener.accept().map(drop);
+            wait.recv().expect("told to end");
+            accepted.expect("a connection from within");
+        });
+        let (namespace, address) = receiver.recv().expect("received");
+        let socket = tcp_socket(Some(Path::new(&namespace)), false).expect("a socket");
+        match rustix::net::connect(&socket, &address) {
+            Ok(()) | Err(rustix::io::Errno::INPROGRESS) => {}
+            Err(error) => panic!("{error}"),
+        }
+        assert_eq!(own("thread-self"), before);
+        done.send(()).expect("sent");
+        other.join().expect("thread");
+        assert!(matches!(
+            tcp_socket(Some(Path::new("/nonexistent")), false),
+            Err(NetworkNamespaceError::Open(..))
+        ));
     }
 }

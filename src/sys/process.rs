@@ -27,6 +27,15 @@ pub fn become_subreaper() -> io::Result<()> {
     ))?)
 }
 
+/// This process gets `signal` when its parent ends.
+pub fn die_with_parent(signal: Signal) -> io::Result<()> {
+    let signal = rustix::process::Signal::from_named_raw(signal.number())
+        .ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(rustix::process::set_parent_process_death_signal(Some(
+        signal,
+    ))?)
+}
+
 /// Reaps one child that has ended, whichever it is; `None` when none has.
 pub fn reap_any() -> Option<Child> {
     let (pid, status) = rustix::process::wait(WaitOptions::NOHANG).ok()??;

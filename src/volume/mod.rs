@@ -19,8 +19,10 @@ mod nested;
 mod ownership;
 mod prepare;
 mod release;
+mod sub_path;
 mod tmpfs;
 
 pub use error::{Error, VolumeError};
 pub use prepare::{VolumeDirs, VolumeInput, prepare};
 pub use release::{release, remove_data};
+pub use sub_path::{Part, bind_sub_path, release_sub_paths};

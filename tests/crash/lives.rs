@@ -82,6 +82,8 @@ fn kills_at_any_moment_of_a_pod_s_life_change_nothing_of_it() {
             kill_some(&pod, &mut random, KILLS_WHILE_IT_STOPS);
             stop.wait().expect(0);
             assert_life(&pod);
+            let replayed = host.podshim(["debug", "replay", "p"]).expect(0).text();
+            assert!(replayed.contains("identical: "), "{replayed}");
         });
     }
 }

@@ -53,6 +53,40 @@ fn a_running_pod_does_not_notice_the_death_of_its_supervisor() {
 }
 
 #[test]
+fn the_journal_of_many_supervisors_replays_to_the_identical_state() {
+    on_each_runtime(|host| {
+        let script = "echo x >>/d/runs; [ $(wc -l </d/runs) -ge 3 ] || exit 3; sleep 1000";
+        let mut c = sh("c", script);
+        c["volumeMounts"] = json!([{"name": "d", "mountPath": "/d"}]);
+        let pod = host.start(&pod(json!({
+            "restartPolicy": "Always",
+            "containers": [c],
+            "volumes": [{"name": "d", "emptyDir": {}}],
+        })));
+        let mut dead = 0;
+        for _ in 0..3 {
+            dead = Life::Supervisor.of_but(&pod, dead);
+            kill_now(dead);
+        }
+        Life::Supervisor.of_but(&pod, dead);
+        pod.until_restarted("c", 2);
+        pod.podshim("stop", &["--grace-period", "0"]).expect(0);
+        let replayed = host.podshim(["debug", "replay", "p", "-o", "json"]);
+        let replayed = replayed.expect(0).json();
+        assert_eq!(
+            (&replayed["identical"], &replayed["behind"]),
+            (&json!(true), &json!(0))
+        );
+        assert_eq!(replayed["fromStart"], true);
+        let restarts = replayed["restarts"].as_u64();
+        assert!(
+            restarts.is_some_and(|n| (1..=3).contains(&n)),
+            "{replayed:#}"
+        );
+    });
+}
+
+#[test]
 fn what_ends_while_no_supervisor_lives_is_told_to_the_last_word() {
     on_each_runtime(|host| {
         let script = "until [ -e /d/go ]; do sleep 0.01; done; echo last words; printf farewell \

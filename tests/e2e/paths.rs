@@ -6,21 +6,6 @@ use std::fs;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-#[test]
-fn a_sub_path_is_refused_by_name_as_long_as_it_is_not_supported() {
-    on_each_runtime(|host| {
-        let mount = json!({"volumeMounts": [{"name": "v", "mountPath": "/m", "subPath": "x"}]});
-        let file = host.manifest(&[pod(json!({
-            "volumes": [{"name": "v", "emptyDir": {}}],
-            "containers": [with(sh("c", "ls /m"), mount)],
-        }))]);
-        let refused = host.podshim(["run".as_ref(), "-f".as_ref(), file.as_os_str()]);
-        let refused = refused.expect(2);
-        let path = "spec.containers[0].volumeMounts[0].subPath: Forbidden: not supported";
-        assert!(refused.stderr.contains(path), "{}", refused.stderr);
-    });
-}
-
 /// A pod that lists `path` of the host, mounted as this type.
 fn lists<'h>(host: &'h Host, name: &str, path: &Path, kind: &str) -> Pod<'h> {
     let spec = json!({

@@ -1,7 +1,7 @@
 //! Published ports: from everywhere, with the client's address, and never twice.
 
 use super::wire::{
-    bridge, command, echo, fetch, fetch_from, free_port, host_ip, ips, serve, until_served,
+    bridge, command, echo, fetch, fetch_from, free_port, host_ip, serve, until_served,
 };
 use crate::support::{Host, on_each_runtime, pod, sh, until, with};
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ fn a_published_port_answers_on_every_address_and_sees_who_asks() {
         let server = host.start(&web("web", &json!({"containerPort": 80, "hostPort": port})));
         let client = host.start(&web("client", &json!({"containerPort": 80})));
         server.until_running();
-        let of_client = ips(&client.until_running());
+        client.until_running();
         let outside = SocketAddr::new(host_ip(), port);
         for address in [outside, at("127.0.0.1", port)] {
             until_served(address, "web");
@@ -42,12 +42,10 @@ fn a_published_port_answers_on_every_address_and_sees_who_asks() {
         let machine = Machine::new(host);
         let page = machine.run(&format!("wget -q -O - http://{}:{port}/", machine.host));
         assert_eq!(page.trim(), "web", "from another machine");
-        let said = until(5, "the server told who asked", || {
+        until(5, "the server told who asked", || {
             let log = server.podshim("logs", &[]).text();
             log.contains(&machine.address).then_some(()).ok_or(log)
         });
-        let () = said;
-        assert!(!of_client.is_empty());
         drop(machine);
 
         server.podshim("delete", &["--force"]).expect(0);

@@ -1,10 +1,10 @@
 //! A pod on a virtual clock where every operation answers at once: for scenarios that are about rules, not about races.
 
 use podshim::base::{Exit, InstanceId, Mono, Now, Signal, Wall};
-use podshim::manifest::Pod;
+use podshim::manifest::{Container, Handler, Pod, ProbeKind};
 use podshim::pod::{
-    Action, ContainerState, Failure, FailureReason, Input, InstanceKind, Machine, Outcome, PodView,
-    Request, RequestId, Settings,
+    Action, ContainerState, Failure, FailureReason, HookKind, Input, InstanceKind, Machine,
+    Outcome, PodView, ProbeAnswer, Request, RequestId, Settings,
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -47,6 +47,13 @@ pub struct Clock {
     lives: BTreeMap<String, Vec<Life>>,
     /// Container, `pause` or `network` → how its next creations fail.
     pub failing: BTreeMap<String, VecDeque<FailureReason>>,
+    /// Container and probe → from which millisecond of the clock on it says what; before the first, yes.
+    pub health: BTreeMap<(String, ProbeKind), Vec<(u64, bool)>>,
+    /// Hooks that fail.
+    pub bad_hooks: Vec<(String, HookKind)>,
+    pod: Pod,
+    /// Hooks in flight: when each ends.
+    hooks: BTreeMap<u64, Vec<Input>>,
     /// Process → when it ends and how.
     running: BTreeMap<InstanceId, (u64, Exit, Option<u64>)>,
     /// What was done, with the second it was done: `create a-0`, `term a-0`, `kill a-0`, `exit a-0 1`, …
@@ -69,6 +76,10 @@ impl Clock {
             now: 0,
             lives: lives.collect(),
             failing: BTreeMap::new(),
+            health: BTreeMap::new(),
+            bad_hooks: Vec::new(),
+            pod: pod.clone(),
+            hooks: BTreeMap::new(),
             running: BTreeMap::new(),
             log: Vec::new(),
         }
@@ -89,12 +100,17 @@ impl Clock {
                 .map(|(id, (at, ..))| (*at, id.clone()))
                 .min();
             let timer = self.machine.next_deadline().map(|mono| mono.0);
-            let next = [exit.as_ref().map(|(at, _)| *at), timer];
+            let hook = self.hooks.keys().next().copied();
+            let next = [exit.as_ref().map(|(at, _)| *at), timer, hook];
             let Some(next) = next.into_iter().flatten().min().filter(|at| *at <= end) else {
                 self.now = end;
                 return self;
             };
             self.now = next;
+            if let Some(done) = self.hooks.remove(&next) {
+                done.into_iter().for_each(|input| self.hear(input));
+                continue;
+            }
             match exit.filter(|(at, _)| *at == next) {
                 Some((_, id)) => self.end(&id),
                 None => self.hear(Input::Timer),
@@ -107,6 +123,14 @@ impl Clock {
             grace_seconds,
             force,
         };
+        let id = RequestId(1);
+        self.hear(Input::Request { id, request });
+        self
+    }
+
+    pub fn debug(&mut self, container: Container) -> &mut Clock {
+        let container = Box::new(container);
+        let request = Request::Debug { container };
         let id = RequestId(1);
         self.hear(Input::Request { id, request });
         self
@@ -179,6 +203,13 @@ impl Clock {
 
     fn perform(&mut self, action: Action) -> Option<Input> {
         let (op, outcome) = match action {
+            Action::Reply {
+                result: Err(refusal),
+                ..
+            } => {
+                self.note(format!("refused {refusal:?}"));
+                return None;
+            }
             Action::Persist | Action::Reply { .. } | Action::Announce(_) => return None,
             Action::Signal { instance, signal } => {
                 self.note(format!("term {instance}"));
@@ -194,6 +225,55 @@ impl Clock {
                     *at = self.now;
                     *exit = Exit::Signal(Signal::KILL);
                 }
+                return None;
+            }
+            Action::RunProbe {
+                instance,
+                container,
+                kind,
+            } => {
+                self.note(format!("probe {kind:?} {instance}"));
+                let said = self.health.get(&(container, kind));
+                let said = said.and_then(|all| all.iter().rfind(|(at, _)| *at <= self.now));
+                let answer = match said {
+                    Some((_, false)) => ProbeAnswer::Failure("no".into()),
+                    Some((_, true)) | None => ProbeAnswer::Success,
+                };
+                return Some(Input::Probed {
+                    instance,
+                    kind,
+                    answer,
+                });
+            }
+            Action::RunHook {
+                op,
+                instance,
+                container,
+                hook,
+                limit,
+            } => {
+                self.note(format!("hook {hook:?} {instance}"));
+                let lifecycle = self.pod.container(&container).map(|c| c.lifecycle.clone());
+                let handler = lifecycle.and_then(|lifecycle| match hook {
+                    HookKind::PostStart => lifecycle.post_start,
+                    HookKind::PreStop => lifecycle.pre_stop,
+                });
+                let length = match handler {
+                    Some(Handler::Sleep(seconds)) => seconds * 1000,
+                    Some(_) | None => 0,
+                };
+                let limit = limit.map_or(u64::MAX, |limit| limit.as_millis() as u64);
+                let is_bad = self.bad_hooks.contains(&(container, hook));
+                let outcome = match is_bad || length > limit {
+                    true => Outcome::Failed(Failure {
+                        reason: FailureReason::Other,
+                        message: "no".into(),
+                    }),
+                    false => Outcome::Ok,
+                };
+                let done = Input::Done { op, outcome };
+                let at = self.now + length.min(limit);
+                self.hooks.entry(at).or_default().push(done);
                 return None;
             }
             Action::EnsureImage { op, container } => {

@@ -2,8 +2,8 @@
 
 use podshim::base::{PodUid, Signal};
 use podshim::manifest::{
-    Container, ContainerSecurity, DnsConfig, DnsPolicy, Lifecycle, Pod, PodSecurity, PullPolicy,
-    Resources, RestartPolicy, Role,
+    Container, ContainerSecurity, DnsConfig, DnsPolicy, Handler, Lifecycle, Pod, PodSecurity,
+    Probe, PullPolicy, Resources, RestartAction, RestartPolicy, RestartRule, Role,
 };
 use std::collections::BTreeMap;
 
@@ -63,6 +63,7 @@ pub fn container(name: &str, role: Role) -> Container {
         termination_message_path: "/dev/termination-log".into(),
         termination_message_from_logs: false,
         stop_signal: None,
+        target: None,
         stdin: false,
         stdin_once: false,
         tty: false,
@@ -112,5 +113,49 @@ pub fn shape(pick: u64) -> Pod {
     if (pick / 512).is_multiple_of(4) {
         own.stop_signal = Some(Signal::INT);
     }
+    let pick = pick / 2048;
+    if pick.is_multiple_of(2) {
+        let lasting = pod.containers.iter_mut().filter(|c| c.role != Role::Init);
+        for (container, n) in lasting.zip(1..) {
+            container.lifecycle = lifecycle(pick / 2 / n);
+        }
+    }
+    if (pick / 128).is_multiple_of(3) {
+        let own = &mut pod.containers[0];
+        own.restart_policy = own.restart_policy.or(Some(RestartPolicy::Never));
+        own.restart_rules = vec![RestartRule {
+            action: match (pick / 384).is_multiple_of(2) {
+                true => RestartAction::RestartAllContainers,
+                false => RestartAction::Restart,
+            },
+            is_not_in: false,
+            codes: vec![1, 2],
+        }];
+    }
     pod
+}
+
+/// Any choice of probes and hooks.
+fn lifecycle(pick: u64) -> Lifecycle {
+    let probe = |bit: u64| (pick >> bit & 1 == 1).then(|| probe(1 + bit as u32 % 3));
+    Lifecycle {
+        startup: probe(0),
+        liveness: probe(1),
+        readiness: probe(2),
+        post_start: (pick >> 3 & 1 == 1).then_some(Handler::Sleep(1)),
+        pre_stop: (pick >> 4 & 1 == 1).then_some(Handler::Sleep(1)),
+    }
+}
+
+/// A probe with nothing special: every second, at once.
+pub fn probe(failures: u32) -> Probe {
+    Probe {
+        handler: Handler::Exec(vec!["true".into()]),
+        initial_delay_seconds: 0,
+        timeout_seconds: 1,
+        period_seconds: 1,
+        success_threshold: 1,
+        failure_threshold: failures,
+        grace_seconds: None,
+    }
 }

@@ -2,12 +2,13 @@
 
 mod containers;
 mod facts;
+mod health;
 
 use crate::world::{Being, Check, World};
 use podshim::base::InstanceId;
 use podshim::pod::{
-    Action, Input, InstanceKind, Observed, OpId, Outcome, Phase, PodView, Request, RequestId,
-    Terminated,
+    Action, HookKind, Input, InstanceKind, Observed, OpId, Outcome, Phase, PodView, Request,
+    RequestId, Terminated,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,6 +34,7 @@ pub struct Rules {
     asked: BTreeMap<RequestId, (u64, Option<u64>, bool)>,
     stop: Option<Stop>,
     signalled: BTreeMap<InstanceId, u64>,
+    health: health::Health,
     killed: BTreeSet<InstanceId>,
     /// Container → (next delay, not before), milliseconds.
     backoff: BTreeMap<String, (Option<u64>, u64)>,
@@ -59,6 +61,7 @@ impl Rules {
 
     pub fn before_actions(&mut self, world: &World, input: &Input, actions: &[Action]) -> Check {
         self.view = world.machine.as_ref().map(|machine| machine.view());
+        self.note_restarts(world)?;
         let persists = actions.iter().filter(|a| **a == Action::Persist).count();
         let first = actions.first() == Some(&Action::Persist);
         ensure(
@@ -77,15 +80,25 @@ impl Rules {
                     self.asked.insert(*id, asked);
                 }
             }
+            Input::Probed {
+                instance,
+                kind,
+                answer,
+            } => self.health.probed(instance, *kind, answer),
             Input::Done { op, outcome } => {
+                self.health.done(*op);
                 if let (Outcome::Failed(_), Some(id)) = (outcome, self.of_op.get(op)) {
                     self.failed.insert(id.clone());
                 }
             }
             Input::Recovered(seen) => {
                 self.revived = world.now.mono.0;
+                self.health.revived(self.revived);
                 self.asked.clear();
                 for (id, observed) in seen {
+                    // Written down before the supervisor died, and perhaps never asked for.
+                    let name = id.0.rsplit_once('-').map_or("", |(name, _)| name);
+                    self.begun.insert(name.to_owned());
                     if !matches!(observed, Observed::Running { .. } | Observed::Gone { .. }) {
                         self.unseen.insert(id.clone());
                     }
@@ -116,8 +129,16 @@ impl Rules {
                     return Ok(());
                 }
                 let ready = pause.is_some() && world.network_up == pause;
-                ensure(ready, "a start waits for the network", instance)
+                ensure(ready, "a start waits for the network", instance)?;
+                self.hooks_before(world, instance)
             }
+            Action::RunHook {
+                op, instance, hook, ..
+            } => {
+                self.health.told(instance, *hook, world.now.mono.0);
+                self.run_hook(world, *op, instance, *hook)
+            }
+            Action::RunProbe { instance, kind, .. } => self.run_probe(world, instance, *kind),
             Action::Delete { op, instance } => {
                 self.of_op.insert(*op, instance.clone());
                 self.delete(world, instance)
@@ -147,6 +168,9 @@ impl Rules {
                         action,
                     )?;
                     self.sidecar_waits(world, instance)?;
+                    self.pre_stop_first(world, instance)?;
+                    self.health
+                        .told(instance, HookKind::PreStop, world.now.mono.0);
                 }
                 Ok(())
             }
@@ -192,7 +216,8 @@ impl Rules {
             Some(stop) if stop.is_first => {
                 ensure(now >= stop.grace_end, "I4 no kill within the grace", id)
             }
-            _ => Ok(()),
+            Some(_) => Ok(()),
+            None => self.own_grace(world, id),
         }
     }
 
@@ -211,7 +236,7 @@ impl Rules {
             let own = world.pod.termination_grace_period_seconds;
             let end = at + 1000 * grace.unwrap_or(own);
             let is_up = matches!(self.phase, None | Some(Phase::Pending | Phase::Running));
-            let quiet = has_sandbox && self.signalled.is_empty() && is_up;
+            let quiet = has_sandbox && self.health.is_quiet() && is_up;
             let old = self.stop;
             self.stop = Some(Stop {
                 grace_end: old.map_or(end, |stop| stop.grace_end.min(end)),

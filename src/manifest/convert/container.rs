@@ -6,7 +6,7 @@ use super::{env, resources, security};
 use crate::base::Signal;
 use crate::manifest::{
     Container, Port, Propagation, Protocol, PullPolicy, RecursiveReadOnly, RestartPolicy, Role,
-    VolumeMount, grammar,
+    SubPath, VolumeMount, grammar,
 };
 use k8s_openapi::api::core::v1 as core;
 use std::collections::BTreeMap;
@@ -94,6 +94,7 @@ pub fn container(
         termination_message_path: absolute(termination_message_path?),
         termination_message_from_logs: termination_message_policy? == "FallbackToLogsOnError",
         stop_signal,
+        target: None,
         stdin: stdin == Some(true),
         stdin_once: stdin_once == Some(true),
         tty: tty == Some(true),
@@ -154,12 +155,14 @@ fn mount(raw: core::VolumeMount) -> Option<VolumeMount> {
         name,
         read_only,
         recursive_read_only,
-        sub_path: _,
-        sub_path_expr: _,
+        sub_path,
+        sub_path_expr,
     } = raw;
+    let plain = present(sub_path).map(SubPath::Plain);
     Some(VolumeMount {
         volume: name,
         path: absolute(mount_path),
+        sub_path: plain.or(present(sub_path_expr).map(SubPath::Expression)),
         read_only: read_only == Some(true),
         propagation: match mount_propagation.as_deref() {
             None | Some("None") => Propagation::None,

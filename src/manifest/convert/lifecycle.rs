@@ -179,3 +179,6 @@ pub fn restart_rule(raw: core::ContainerRestartRule) -> Option<RestartRule> {
         codes: values.unwrap_or_default(),
     })
 }
+
+#[cfg(test)]
+mod tests;

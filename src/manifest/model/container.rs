@@ -16,6 +16,8 @@ pub enum Role {
     Sidecar,
     /// One of `spec.containers`.
     App,
+    /// Added to a running pod for debugging: runs once, and nothing waits for it.
+    Ephemeral,
 }
 
 /// One container of the pod.
@@ -59,6 +61,8 @@ pub struct Container {
     pub termination_message_from_logs: bool,
     /// `lifecycle.stopSignal`.
     pub stop_signal: Option<Signal>,
+    /// Of an ephemeral container: the one whose processes it sees.
+    pub target: Option<String>,
     /// Keep standard input open.
     pub stdin: bool,
     /// Close standard input when the first client leaves.

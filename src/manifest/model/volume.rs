@@ -11,12 +11,24 @@ pub struct VolumeMount {
     pub volume: String,
     /// Where in the container; absolute (a relative path of the manifest has been taken from `/`).
     pub path: String,
+    /// `subPath` or `subPathExpr`: only a part of the volume.
+    #[serde(default)]
+    pub sub_path: Option<SubPath>,
     /// `readOnly`.
     pub read_only: bool,
     /// `mountPropagation`.
     pub propagation: Propagation,
     /// `recursiveReadOnly`.
     pub recursive_read_only: RecursiveReadOnly,
+}
+
+/// Which part of a volume is mounted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SubPath {
+    /// `subPath`: relative, no `..`.
+    Plain(String),
+    /// `subPathExpr`: `$(VAR)` not yet expanded.
+    Expression(String),
 }
 
 /// `mountPropagation`.

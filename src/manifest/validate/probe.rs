@@ -5,6 +5,7 @@ use super::network;
 use crate::manifest::finding::Findings;
 use crate::manifest::grammar;
 use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 const LIVENESS: &str = "livenessProbe";
 const READINESS: &str = "readinessProbe";
@@ -20,7 +21,7 @@ pub fn all(container: &core::Container, spec: &core::PodSpec, at: &Path, finding
             ("preStop", &lifecycle.pre_stop),
         ] {
             if let Some(hook) = hook {
-                self::hook(hook, grace, &at.field(field), findings);
+                self::hook(hook, container, grace, &at.field(field), findings);
             }
         }
         if let Some(signal) = &lifecycle.stop_signal {
@@ -33,7 +34,7 @@ pub fn all(container: &core::Container, spec: &core::PodSpec, at: &Path, finding
         (STARTUP, &container.startup_probe),
     ] {
         if let Some(probe) = probe {
-            self::probe(probe, field, &at.field(field), findings);
+            self::probe(probe, container, field, &at.field(field), findings);
         }
     }
 }
@@ -65,7 +66,13 @@ fn stop_signal(signal: &str, spec: &core::PodSpec, at: &Path, findings: &mut Fin
     one_of(findings, at, Some(signal), &names);
 }
 
-fn probe(probe: &core::Probe, kind: &str, at: &Path, findings: &mut Findings) {
+fn probe(
+    probe: &core::Probe,
+    container: &core::Container,
+    kind: &str,
+    at: &Path,
+    findings: &mut Findings,
+) {
     let handlers = [
         ("exec", probe.exec.is_some()),
         ("grpc", probe.grpc.is_some()),
@@ -74,6 +81,7 @@ fn probe(probe: &core::Probe, kind: &str, at: &Path, findings: &mut Findings) {
     ];
     one_handler(&handlers, at, findings);
     actions(
+        container,
         probe.exec.as_ref(),
         probe.http_get.as_ref(),
         probe.tcp_socket.as_ref(),
@@ -121,7 +129,13 @@ fn probe(probe: &core::Probe, kind: &str, at: &Path, findings: &mut Findings) {
     }
 }
 
-fn hook(hook: &core::LifecycleHandler, grace: i64, at: &Path, findings: &mut Findings) {
+fn hook(
+    hook: &core::LifecycleHandler,
+    container: &core::Container,
+    grace: i64,
+    at: &Path,
+    findings: &mut Findings,
+) {
     let handlers = [
         ("exec", hook.exec.is_some()),
         ("httpGet", hook.http_get.is_some()),
@@ -130,12 +144,19 @@ fn hook(hook: &core::LifecycleHandler, grace: i64, at: &Path, findings: &mut Fin
     ];
     one_handler(&handlers, at, findings);
     actions(
+        container,
         hook.exec.as_ref(),
         hook.http_get.as_ref(),
         hook.tcp_socket.as_ref(),
         at,
         findings,
     );
+    if hook.tcp_socket.is_some() {
+        findings.warn(
+            at.field("tcpSocket"),
+            "always fails when it runs, as in Kubernetes: use httpGet, exec or sleep",
+        );
+    }
     if let Some(sleep) = &hook.sleep
         && !(0..=grace).contains(&sleep.seconds)
     {
@@ -157,6 +178,7 @@ fn one_handler(handlers: &[(&str, bool)], at: &Path, findings: &mut Findings) {
 
 /// The actions that probes and hooks share.
 fn actions(
+    container: &core::Container,
     exec: Option<&core::ExecAction>,
     http_get: Option<&core::HTTPGetAction>,
     tcp_socket: Option<&core::TCPSocketAction>,
@@ -174,7 +196,7 @@ fn actions(
     }
     if let Some(http) = http_get {
         let at = at.field("httpGet");
-        network::port(&http.port, &at.field("port"), findings);
+        port(container, &http.port, &at.field("port"), findings);
         one_of(
             findings,
             &at.field("scheme"),
@@ -191,6 +213,22 @@ fn actions(
         }
     }
     if let Some(tcp) = tcp_socket {
-        network::port(&tcp.port, &at.field("tcpSocket").field("port"), findings);
+        let at = at.field("tcpSocket").field("port");
+        port(container, &tcp.port, &at, findings);
+    }
+}
+
+/// A port by number or by one of the container's names. Kubernetes takes any name, and then never runs the handler.
+fn port(container: &core::Container, port: &IntOrString, at: &Path, findings: &mut Findings) {
+    network::port(port, at, findings);
+    let mut ports = container.ports.iter().flatten();
+    if let IntOrString::String(name) = port
+        && grammar::port_name(name).is_ok()
+        && !ports.any(|known| known.name.as_ref() == Some(name))
+    {
+        findings.warn(
+            at,
+            format!("the container has no port named `{name}`: this cannot be run"),
+        );
     }
 }

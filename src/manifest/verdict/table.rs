@@ -28,8 +28,6 @@ const WINDOWS: &str = "podshim runs Linux containers";
 const EXTENDED: Rule = Refused("no device plugin offers this resource; use hostPath for devices");
 const DRIVER: Rule = Refused("mount it on the host and use hostPath");
 const ISSUER: Rule = Refused("needs an API server to issue it");
-const NO_SUB_PATH: Rule = Later("parts of volumes cannot be mounted yet");
-const NO_PROBES: Rule = Later("probes are not run yet");
 const NO_OWNER: Rule = Later("files of volumes belong to root or to fsGroup");
 
 /// A Pod.
@@ -218,12 +216,12 @@ const CONTAINER: &[(&str, Rule)] = &[
     (
         "lifecycle",
         Fields(&[
-            ("postStart", Later("hooks are not run yet")),
-            ("preStop", Later("hooks are not run yet")),
+            ("postStart", Supported),
+            ("preStop", Supported),
             ("stopSignal", Supported),
         ]),
     ),
-    ("livenessProbe", NO_PROBES),
+    ("livenessProbe", Supported),
     ("name", Supported),
     (
         "ports",
@@ -235,17 +233,14 @@ const CONTAINER: &[(&str, Rule)] = &[
             ("protocol", Supported),
         ]),
     ),
-    ("readinessProbe", NO_PROBES),
+    ("readinessProbe", Supported),
     (
         "resizePolicy",
         Ignored("resources of a running pod do not change"),
     ),
     ("resources", Fields(REQUIREMENTS)),
     ("restartPolicy", Supported),
-    (
-        "restartPolicyRules",
-        Later("exit codes do not decide about restarts yet"),
-    ),
+    ("restartPolicyRules", Supported),
     (
         "securityContext",
         Fields(&[
@@ -263,7 +258,7 @@ const CONTAINER: &[(&str, Rule)] = &[
             ("windowsOptions", Refused(WINDOWS)),
         ]),
     ),
-    ("startupProbe", NO_PROBES),
+    ("startupProbe", Supported),
     ("stdin", Supported),
     ("stdinOnce", Supported),
     ("terminationMessagePath", Supported),
@@ -282,8 +277,8 @@ const CONTAINER: &[(&str, Rule)] = &[
             ("name", Supported),
             ("readOnly", Supported),
             ("recursiveReadOnly", Supported),
-            ("subPath", NO_SUB_PATH),
-            ("subPathExpr", NO_SUB_PATH),
+            ("subPath", Supported),
+            ("subPathExpr", Supported),
         ]),
     ),
     ("workingDir", Supported),

@@ -38,6 +38,11 @@ impl Turn<'_> {
                 };
                 self.exited(&instance, &ending);
             }
+            Input::Probed {
+                instance,
+                kind,
+                answer,
+            } => self.probed(&instance, kind, &answer),
             Input::Recovered(seen) => self.recovered(&seen),
             Input::Rejected { reason, message } => {
                 self.decide(Phase::Failed, &reason, &message);
@@ -59,13 +64,18 @@ impl Turn<'_> {
                 Ok(())
             }
             Request::Signal { container, signal } => self.signal(container, signal),
+            // The machine has added it before this turn.
+            Request::Debug { .. } => Ok(()),
         }
     }
 
     fn signal(&mut self, container: Option<String>, signal: Signal) -> Result<(), Refusal> {
         let chosen: Vec<usize> = match &container {
             None => (0..self.spec.containers.len())
-                .filter(|k| self.spec.containers[*k].role != Role::Init)
+                .filter(|k| match self.spec.containers[*k].role {
+                    Role::App | Role::Sidecar => true,
+                    Role::Init | Role::Ephemeral => false,
+                })
                 .collect(),
             Some(name) => {
                 let found = self.spec.containers.iter().position(|c| c.name == *name);
@@ -96,6 +106,9 @@ impl Turn<'_> {
             }
             if self.state.containers[k].image.task.op == Some(op) {
                 return self.image_done(k, outcome);
+            }
+            if self.hook_done(k, op, &outcome) {
+                return;
             }
         }
         if self.state.sandbox.prepare.op == Some(op) {
@@ -134,9 +147,7 @@ impl Turn<'_> {
             let what = observed(slot.instance.as_ref().map(|i| &i.id));
             let changes = slot.recovered(what, now);
             self.changed(Whose::Container(k), changes);
-            self.state.containers[k].image.task.op = None;
-            // Whether the stop signal was still sent is not known: it is sent again.
-            self.state.containers[k].kill_at = None;
+            self.state.containers[k].resume();
         }
         let sandbox = &mut self.state.sandbox;
         sandbox.prepare.op = None;

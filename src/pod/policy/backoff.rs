@@ -3,9 +3,12 @@
 use crate::base::{Exit, InstanceId, Mono, Now};
 use crate::pod::engine::Ending;
 use crate::pod::policy::Turn;
-use crate::pod::state::{Hold, Why};
+use crate::pod::state::{Cause, Hold, Why};
 use crate::pod::{Failure, Terminated, words};
 use std::time::Duration;
+
+/// The exit code of what was killed.
+const KILLED: i32 = 137;
 
 impl Turn<'_> {
     /// The process of container `k` ended.
@@ -15,6 +18,11 @@ impl Turn<'_> {
             Exit::Code(_) | Exit::Signal(_) if ending.oom_killed => words::OOM_KILLED,
             Exit::Code(0) => words::COMPLETED,
             Exit::Code(_) | Exit::Signal(_) => words::ERROR,
+        };
+        // What was killed to start with the others again did not fail.
+        let reason = match self.is_restarted_with_all(k) {
+            true => words::RESTARTING_ALL,
+            false => reason,
         };
         let name = &self.spec.containers[k].name;
         let text = match reason {
@@ -26,7 +34,11 @@ impl Turn<'_> {
             Exit::Code(_) | Exit::Signal(_) | Exit::Unknown => self.warn("Exited", Some(k), &text),
         }
         let started = self.started(k);
-        let ended = self.ended(k, ending.exit.code(), reason, ending.message, ending.at);
+        let code = match reason {
+            words::RESTARTING_ALL => KILLED,
+            _ => ending.exit.code(),
+        };
+        let ended = self.ended(k, code, reason, ending.message, ending.at);
         self.record(k, ended, started);
     }
 
@@ -55,6 +67,12 @@ impl Turn<'_> {
         }
     }
 
+    fn is_restarted_with_all(&self, k: usize) -> bool {
+        let is_told = self.state.containers[k].stopping.is_some();
+        let cause = self.state.teardown.map(|teardown| teardown.cause);
+        is_told && matches!(cause, Some(Cause::RestartAll { .. }))
+    }
+
     fn record(&mut self, k: usize, ended: Terminated, started: Option<Now>) {
         let long = started
             .is_some_and(|started| self.now.mono.since(started.mono) > self.settings.backoff_reset);
@@ -64,9 +82,11 @@ impl Turn<'_> {
             None => (Duration::ZERO, initial),
             Some(delay) => (delay, (delay * 2).min(self.settings.backoff_max)),
         };
-        facts.backoff = Some(next);
+        if ended.reason != words::RESTARTING_ALL {
+            facts.backoff = Some(next);
+        }
         facts.attempts = facts.attempts.saturating_add(1);
-        facts.kill_at = None;
+        facts.stopping = None;
         facts.image.ready &= !self.spec.containers[k].image_each_time;
         facts.hold = Some(Hold {
             until: self.now.mono + delay,

@@ -3,7 +3,7 @@
 use crate::manifest::Role;
 use crate::pod::engine::{Presence, Verb};
 use crate::pod::policy::Turn;
-use crate::pod::state::Why;
+use crate::pod::state::{Health, Hook, Why};
 use crate::pod::{Action, InstanceKind};
 
 impl Turn<'_> {
@@ -19,14 +19,26 @@ impl Turn<'_> {
         if !self.look().has_pause() {
             return;
         }
-        for k in 0..self.look().reached() {
+        let reached = self.look().reached();
+        for k in 0..self.spec.containers.len() {
+            if k >= reached && self.spec.containers[k].role != Role::Ephemeral {
+                continue;
+            }
             match self.state.containers[k].slot.presence() {
                 None => self.create(k),
                 Some(Presence::Created) => self.start(k),
                 Some(Presence::Gone | Presence::Unknown) => self.delete(k),
-                Some(Presence::Absent | Presence::Running) => {}
+                Some(Presence::Running) => self.tend(k),
+                Some(Presence::Absent) => {}
             }
         }
+    }
+
+    /// What a running container needs.
+    fn tend(&mut self, k: usize) {
+        self.post_start(k);
+        self.run_probes(k);
+        self.stop_step(k);
     }
 
     /// Removes what is left of the instance of container `k`.
@@ -76,10 +88,14 @@ impl Turn<'_> {
             facts.previous = Some(ended);
         }
         facts.hold = facts.hold.take().filter(|hold| match hold.why {
-            Why::CrashLoop(_) => false,
+            Why::CrashLoop(_) | Why::Together => false,
             // Shown until it works.
             Why::Failed(_) => true,
         });
+        facts.stopping = None;
+        facts.post_start = Hook::Ahead;
+        facts.hook_failure = None;
+        facts.health = Health::default();
         let instance = facts.slot.create(&spec.name, op);
         let kind = InstanceKind::Container {
             name: spec.name.clone(),
@@ -90,7 +106,7 @@ impl Turn<'_> {
     }
 
     fn start(&mut self, k: usize) {
-        if !self.look().has_network() {
+        if !self.look().has_network() || self.waits_for_hook(k) {
             return;
         }
         if let Some(instance) = self.state.containers[k].slot.idle().map(|i| i.id.clone()) {

@@ -5,8 +5,12 @@
 mod absorb;
 mod backoff;
 mod containers;
+mod health;
+mod hooks;
+mod kill;
 mod look;
 mod project;
+mod restart_all;
 mod sandbox;
 mod tasks;
 mod teardown;

@@ -3,12 +3,15 @@
 use crate::manifest::Role;
 use crate::pod::engine::Presence;
 use crate::pod::policy::{Look, Turn};
-use crate::pod::state::{Facts, Flip, Why};
+use crate::pod::state::{Cause, Facts, Flip, Why};
 use crate::pod::view::SANDBOX_READY;
 use crate::pod::{
     Condition, ContainerState, ContainerView, FailureReason, Phase, PodView, SandboxView,
     Terminated, words,
 };
+
+/// The condition while all containers are started again. Source: Kubernetes `core/v1`, PodConditionType.
+const ALL_RESTARTING: &str = "AllContainersRestarting";
 
 impl Turn<'_> {
     /// Notes since when each condition is what it is.
@@ -64,14 +67,15 @@ impl Look<'_> {
         let (state, last_state) = self.state_of(k, facts);
         let is_running = facts.slot.is_running();
         let instance = facts.slot.instance.as_ref();
+        let is_past_init = spec.role == Role::Init && self.has_succeeded(k);
         let last = facts.last_end();
         // The instance that ended is counted; one that may still run is the next.
         let is_next = instance.is_some() && facts.ended.is_none();
         ContainerView {
             name: spec.name.clone(),
             role: spec.role,
-            ready: is_running || (spec.role == Role::Init && self.has_succeeded(k)),
-            started: is_running,
+            ready: self.is_ready(k) || is_past_init,
+            started: self.is_started(k),
             restart_count: facts.attempts.saturating_sub(u32::from(!is_next)),
             image_id: facts.image.id.clone(),
             instance: instance
@@ -86,9 +90,7 @@ impl Look<'_> {
 
     /// `state` and `lastState`.
     fn state_of(&self, k: usize, facts: &Facts) -> (ContainerState, Option<Terminated>) {
-        if let Some(instance) = facts.slot.instance.as_ref()
-            && let Some(started) = instance.started.filter(|_| facts.slot.is_running())
-        {
+        if let Some(started) = self.runs_since(k) {
             let started_at = started.wall;
             let state = ContainerState::Running { started_at };
             return (state, facts.previous.clone());
@@ -102,6 +104,7 @@ impl Look<'_> {
         }
         match self.held(k, facts) {
             Some(waiting) => (waiting, Some(ended.clone())),
+            None if facts.hook_failure.is_some() => (self.waiting(k, facts), Some(ended.clone())),
             None if ended.reason == words::START_ERROR => {
                 let state = waiting(words::RUN_ERROR, ended.message.clone());
                 (state, Some(ended.clone()))
@@ -115,6 +118,9 @@ impl Look<'_> {
 
     fn waiting(&self, k: usize, facts: &Facts) -> ContainerState {
         self.held(k, facts).unwrap_or_else(|| {
+            if let Some(text) = &facts.hook_failure {
+                return waiting(words::POST_START_ERROR, text.clone());
+            }
             let word = if self.spec.has_init() {
                 words::POD_INITIALIZING
             } else {
@@ -140,7 +146,7 @@ impl Look<'_> {
                 );
                 return Some(waiting(words::CRASH_LOOP, text));
             }
-            Some((Why::CrashLoop(_), _)) | None => {}
+            Some((Why::CrashLoop(_) | Why::Together, _)) | None => {}
         }
         let failure = facts.image.failure.as_ref()?;
         let again = failure.reason == FailureReason::ErrImagePull && facts.image.failures > 1;
@@ -165,17 +171,16 @@ impl Look<'_> {
                 .collect::<Vec<_>>()
                 .join(" ")
         };
-        let is_running = |k: usize| self.state.containers[k].slot.is_running();
-        let ever_ran = |f: &Facts| f.slot.is_running() || f.last_end().is_some();
+        let ever_ran = |k: usize| self.runs(k) || self.state.containers[k].last_end().is_some();
         let incomplete = |k: usize| match self.spec.containers[k].role {
             Role::Init => !self.has_succeeded(k),
-            Role::Sidecar | Role::App => !is_running(k),
+            Role::Sidecar | Role::App | Role::Ephemeral => !self.is_started(k),
         };
         let incomplete = names(&incomplete, &[Role::Init, Role::Sidecar]);
         let initialized = match phase {
             Phase::Succeeded => (true, "PodCompleted", String::new()),
             Phase::Pending | Phase::Running | Phase::Failed
-                if incomplete.is_empty() || self.apps().any(ever_ran) =>
+                if incomplete.is_empty() || self.of_role(Role::App).any(ever_ran) =>
             {
                 (true, "", String::new())
             }
@@ -184,8 +189,8 @@ impl Look<'_> {
                 (false, "ContainersNotInitialized", text)
             }
         };
-        let unready = names(&|k| !is_running(k), &[Role::Sidecar, Role::App]);
-        let ready = match phase {
+        let unready = names(&|k| !self.is_ready(k), &[Role::Sidecar, Role::App]);
+        let containers_ready = match phase {
             Phase::Succeeded => (false, "PodCompleted", String::new()),
             Phase::Failed => (false, "PodFailed", String::new()),
             Phase::Pending | Phase::Running if unready.is_empty() => (true, "", String::new()),
@@ -194,20 +199,35 @@ impl Look<'_> {
                 (false, "ContainersNotReady", text)
             }
         };
+        let ready = match self.state.deletion {
+            Some(_) if containers_ready.0 => (
+                false,
+                "PodTerminating",
+                "the pod is being stopped".to_owned(),
+            ),
+            Some(_) | None => containers_ready.clone(),
+        };
         let plain = |is_true| (is_true, "", String::new());
         let trouble = self.state.sandbox.trouble.as_ref();
         let sandbox = match trouble {
             Some((reason, message)) => (self.has_network(), reason.as_str(), message.clone()),
             None => plain(self.has_network()),
         };
+        let cause = self.state.teardown.map(|teardown| teardown.cause);
+        let all_again = matches!(cause, Some(Cause::RestartAll { .. }));
         [
             (SANDBOX_READY, sandbox),
             ("Initialized", initialized),
-            ("Ready", ready.clone()),
-            ("ContainersReady", ready),
+            ("Ready", ready),
+            ("ContainersReady", containers_ready),
             ("PodScheduled", plain(true)),
         ]
         .into_iter()
+        .chain(
+            self.spec
+                .restarts_all()
+                .then_some((ALL_RESTARTING, plain(all_again))),
+        )
         .enumerate()
         .map(|(n, (kind, (is_true, reason, message)))| Condition {
             kind: kind.to_owned(),

@@ -110,7 +110,7 @@ impl Turn<'_> {
                 let text = format!("error killing pod: {}", failure.message);
                 self.trouble("FailedKillPod", None, &text);
             }
-            Some(Cause::SandboxLost) | None => {
+            Some(Cause::SandboxLost | Cause::RestartAll { .. }) | None => {
                 let text = format!("Failed to create pod sandbox: {}", failure.message);
                 self.trouble("FailedCreatePodSandBox", None, &text);
             }

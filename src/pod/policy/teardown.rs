@@ -1,15 +1,12 @@
 //! How a pod, or only its sandbox, ends: when, in which order, with which grace. Source: `pod-semantics` 2.7, 4.9 - 4.11.
 
-use crate::base::{InstanceId, Mono, Signal};
+use crate::base::InstanceId;
 use crate::manifest::{RestartPolicy, Role};
 use crate::pod::engine::Presence;
 use crate::pod::policy::Turn;
 use crate::pod::state::{Cause, Sandbox, Teardown};
 use crate::pod::{Action, Phase, Terminated, words};
 use std::time::Duration;
-
-/// What a container gets between its stop signal and SIGKILL at least, however short the grace. Source: kubelet.
-const MIN_GRACE: Duration = Duration::from_secs(2);
 
 impl Turn<'_> {
     /// Decides whether everything has to go, from the facts alone.
@@ -32,7 +29,11 @@ impl Turn<'_> {
         self.note_verdict();
         if self.state.verdict.is_some() || (apps_done && self.state.teardown.is_none()) {
             self.end(Cause::Completed);
-        } else if self.state.teardown.is_none() && self.look().has_spoiled_sandbox() {
+        } else if self.state.teardown.is_some() {
+            // It goes on; afterwards the rest is looked at.
+        } else if let Some(trigger) = self.look().wants_all_again() {
+            self.begin_restart_all(trigger);
+        } else if self.look().has_spoiled_sandbox() {
             if self.state.ever_created {
                 let text = "Pod sandbox changed, it will be killed and re-created.";
                 self.tell("SandboxChanged", None, text);
@@ -66,28 +67,19 @@ impl Turn<'_> {
         self.state.teardown = Some(Teardown {
             cause: match before.map(|teardown| teardown.cause) {
                 Some(Cause::Deadline) => Cause::Deadline,
-                Some(Cause::Stop | Cause::Completed | Cause::SandboxLost) | None => Cause::Stop,
+                Some(
+                    Cause::Stop | Cause::Completed | Cause::SandboxLost | Cause::RestartAll { .. },
+                )
+                | None => Cause::Stop,
             },
             until: before.map_or(until, |teardown| teardown.until.min(until)),
             force: force || before.is_some_and(|teardown| teardown.force),
         });
-        let latest = if force {
-            self.now.mono
-        } else {
-            self.kill_moment(until)
-        };
-        for facts in &mut self.state.containers {
-            facts.kill_at = facts.kill_at.map(|at| at.min(latest));
-        }
+        self.shorten_stops(until, force);
         if before.is_none() {
             let text = format!("Stopping pod {} within {seconds}s", self.spec.name);
             self.tell("Stopping", None, &text);
         }
-    }
-
-    /// When SIGKILL follows a stop signal sent now, if the grace ends at `until`.
-    fn kill_moment(&self, until: Mono) -> Mono {
-        until.max(self.now.mono + MIN_GRACE)
     }
 
     /// What brings a teardown closer to its end.
@@ -99,7 +91,13 @@ impl Turn<'_> {
             self.wind_down(k, teardown);
         }
         let empty = |facts: &crate::pod::state::Facts| facts.slot.instance.is_none();
-        if self.state.containers.iter().all(empty) && self.lower_sandbox() {
+        if !self.state.containers.iter().all(empty) {
+            return;
+        }
+        if let Cause::RestartAll { trigger } = teardown.cause {
+            return self.restart_all(trigger);
+        }
+        if self.lower_sandbox() {
             self.conclude(teardown.cause);
         }
     }
@@ -109,53 +107,17 @@ impl Turn<'_> {
             None | Some(Presence::Absent) => {}
             Some(Presence::Created | Presence::Gone | Presence::Unknown) => self.delete(k),
             Some(Presence::Running) => {
-                let running = self.state.containers[k].slot.idle();
-                if let Some(instance) = running.map(|i| i.id.clone()) {
-                    self.kill(k, instance, teardown);
-                }
+                self.begin_stop(k, teardown.until);
+                self.run_probes(k);
+                self.stop_step(k);
             }
         }
-    }
-
-    /// Stop signal once, SIGKILL when the grace is over, again and again until the exit comes (4.9).
-    fn kill(&mut self, k: usize, instance: InstanceId, teardown: Teardown) {
-        let Some(kill_at) = self.state.containers[k].kill_at else {
-            if !teardown.force && self.waits_for_others(k) && !self.is_due(teardown.until) {
-                return;
-            }
-            let text = format!("Stopping container {}", self.spec.containers[k].name);
-            self.tell("Killing", Some(k), &text);
-            if !teardown.force {
-                let at = self.kill_moment(teardown.until);
-                self.state.containers[k].kill_at = Some(at);
-                self.is_due(at);
-                let signal = self.stop_signal(k);
-                return self.actions.push(Action::Signal { instance, signal });
-            }
-            return self.kill_now(k, instance);
-        };
-        if self.is_due(kill_at) {
-            self.kill_now(k, instance);
-        }
-    }
-
-    fn kill_now(&mut self, k: usize, instance: InstanceId) {
-        let again = self.now.mono + self.settings.kill_repeat;
-        self.state.containers[k].kill_at = Some(again);
-        self.is_due(again);
-        self.actions.push(Action::Kill { instance });
-    }
-
-    fn stop_signal(&self, k: usize) -> Signal {
-        let of_image = self.state.containers[k].image.stop_signal;
-        let own = self.spec.containers[k].stop_signal;
-        own.or(of_image).unwrap_or(Signal::TERM)
     }
 
     /// A sidecar outlives the app containers and the sidecars declared after it.
-    fn waits_for_others(&self, k: usize) -> bool {
+    pub fn waits_for_others(&self, k: usize) -> bool {
         let later = |other: usize| match self.spec.containers[other].role {
-            Role::Init => false,
+            Role::Init | Role::Ephemeral => false,
             Role::Sidecar => other > k,
             Role::App => true,
         };
@@ -170,8 +132,8 @@ impl Turn<'_> {
             self.state.teardown = None;
             return self.begin_anew();
         }
-        self.close_statuses();
         let phase = self.look().phase_of_ends();
+        self.close_statuses();
         self.decide(phase, "", "");
         let task = &self.state.clean_up;
         if task.op.is_none() && self.is_due(task.not_before) {
@@ -200,8 +162,8 @@ impl Turn<'_> {
             ..Sandbox::default()
         };
         for (facts, spec) in self.state.containers.iter_mut().zip(&self.spec.containers) {
-            facts.kill_at = None;
             match spec.role {
+                Role::Ephemeral => {}
                 Role::Init | Role::Sidecar => {
                     facts.ended = None;
                     facts.previous = None;
@@ -220,13 +182,14 @@ impl Turn<'_> {
 
     /// Every app container gets the end that will be shown for good.
     fn close_statuses(&mut self) {
+        for facts in &mut self.state.containers {
+            if facts.ended.is_none() {
+                facts.ended = facts.previous.take();
+            }
+        }
         let initialized = self.look().was_initialized();
         let at = self.now.wall;
         for (facts, spec) in self.state.containers.iter_mut().zip(&self.spec.containers) {
-            if facts.ended.is_some() {
-                continue;
-            }
-            facts.ended = facts.previous.take();
             if facts.ended.is_none() && initialized && spec.role == Role::App {
                 facts.ended = Some(Terminated {
                     exit_code: 137,

@@ -26,6 +26,8 @@ pub(in crate::pod) struct Turn<'a> {
     pub actions: Vec<Action>,
     /// The earliest moment something waits for.
     pub wake: Option<Mono>,
+    /// The input was the timer, or a probe that said yes again.
+    pub is_steady: bool,
 }
 
 impl Turn<'_> {
@@ -34,7 +36,13 @@ impl Turn<'_> {
         self.absorb(input);
         if !self.state.settled {
             self.judge();
+            let was_down = self.state.teardown.is_some();
             self.take_down();
+            if was_down && self.state.teardown.is_none() {
+                // What it held back is looked at now: pause may have died meanwhile.
+                self.judge();
+                self.take_down();
+            }
             self.build_up();
         }
         self.note_verdict();

@@ -52,6 +52,7 @@ impl Rules {
         self.in_order(world, view, name)?;
         self.counted(name, *attempt, id)?;
         self.begun.insert(name.clone());
+        self.health.trigger = None;
         let until = self.backoff.get(name).map_or(0, |(_, until)| *until);
         ensure(world.now.mono.0 >= until, "I8 back-off", id)
     }
@@ -62,7 +63,7 @@ impl Rules {
         let apps_begun = self.begun.iter().any(|n| role(n) == Some(Role::App));
         for before in view.containers.iter().take_while(|c| c.name != name) {
             let ready = match before.role {
-                Role::App => true,
+                Role::App | Role::Ephemeral => true,
                 Role::Init => matches!(
                     &before.state,
                     ContainerState::Terminated(end) if end.exit_code == 0 && end.reason != "OOMKilled"
@@ -70,7 +71,8 @@ impl Rules {
                 Role::Sidecar => {
                     apps_begun
                         || self.begun.contains(name)
-                        || matches!(before.state, ContainerState::Running { .. })
+                        || (before.started
+                            && matches!(before.state, ContainerState::Running { .. }))
                         || self.later_begun(view, &before.name)
                 }
             };

@@ -4,7 +4,17 @@ use super::{Rules, ensure};
 use crate::world::{Being, Check, World};
 use podshim::base::{Exit, InstanceId};
 use podshim::manifest::Role;
-use podshim::pod::{Action, ContainerState, Input, Phase, PodView, State, Terminated};
+use podshim::pod::{
+    Action, ContainerState, Input, InstanceKind, Phase, PodView, State, Terminated,
+};
+
+fn restarts_all(container: &podshim::manifest::Container) -> bool {
+    let all = podshim::manifest::RestartAction::RestartAllContainers;
+    container
+        .restart_rules
+        .iter()
+        .any(|rule| rule.action == all)
+}
 
 impl Rules {
     pub fn after_step(&mut self, world: &World, disk: &State) -> Check {
@@ -62,6 +72,9 @@ impl Rules {
         };
         let truth = match end.reason.as_str() {
             "StartError" => self.failed.contains(id) && end.exit_code == 128,
+            "RestartingAllContainers" => {
+                end.exit_code == 137 && world.pod.containers.iter().any(restarts_all)
+            }
             "ContainerStatusUnknown" => self.unseen.contains(id) && end.exit_code == 137,
             _ => match (body.exit, body.being) {
                 (Some(exit), _) | (None, Being::Ended(exit)) => exit.code() == end.exit_code,
@@ -71,6 +84,9 @@ impl Rules {
         let zero = end.reason != "Completed" || body.exit == Some(Exit::Code(0));
         ensure(truth && zero, "I5 the end is the world's", (end, body))?;
         self.ends.insert(id.clone(), end.clone());
+        if end.reason == "RestartingAllContainers" {
+            return Ok(());
+        }
         let at = end.finished_at.0 + world.now.mono.0 - world.now.wall.0;
         let (delay, _) = self.backoff.get(name).copied().unwrap_or((None, 0));
         let ran = end
@@ -78,7 +94,11 @@ impl Rules {
             .map_or(0, |started| end.finished_at.0 - started.0);
         let delay = delay.filter(|_| ran <= 600_000);
         let next = delay.map_or(10_000, |delay| (2 * delay).min(300_000));
-        let until = at + delay.unwrap_or(0);
+        let trigger = self.health.trigger.as_deref();
+        let until = match trigger.is_none_or(|trigger| trigger == name) {
+            true => at + delay.unwrap_or(0),
+            false => 0,
+        };
         self.backoff.insert(name.to_owned(), (Some(next), until));
         Ok(())
     }
@@ -127,13 +147,23 @@ impl Rules {
         )?;
         let bad_init = |end: &Terminated| end.exit_code != 0 || end.reason == "OOMKilled";
         let well = view.containers.iter().all(|c| match (&c.state, c.role) {
-            (_, Role::Sidecar) => true,
+            (_, Role::Sidecar | Role::Ephemeral) => true,
             (ContainerState::Terminated(end), Role::App) => end.exit_code == 0,
             (ContainerState::Terminated(end), Role::Init) => !bad_init(end),
             (ContainerState::Waiting { .. } | ContainerState::Running { .. }, role) => {
                 role == Role::Init
             }
         });
+        // One that was stopped between two rounds of its containers has failed, however the round before ended.
+        let pauses = world
+            .bodies
+            .values()
+            .filter(|b| b.kind == InstanceKind::Pause);
+        let rounds = pauses.count() > 1 || world.pod.containers.iter().any(restarts_all);
+        let between = view.deletion.is_some() && rounds;
+        if between && view.phase == Phase::Failed {
+            return Ok(());
+        }
         let expected = if well && view.reason.is_empty() {
             Phase::Succeeded
         } else {

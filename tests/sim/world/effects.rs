@@ -2,7 +2,9 @@
 
 use super::{Being, Body, Event, Flight, World};
 use podshim::base::{Exit, InstanceId, Signal};
-use podshim::pod::{Action, Failure, FailureReason, Input, InstanceKind, OpId, Outcome};
+use podshim::pod::{
+    Action, Failure, FailureReason, Input, InstanceKind, OpId, Outcome, ProbeAnswer,
+};
 
 impl World<'_> {
     pub(super) fn perform(&mut self, action: Action) {
@@ -24,6 +26,23 @@ impl World<'_> {
                 }
             }
             Action::Reply { .. } | Action::Announce(_) => {}
+            Action::RunProbe { instance, kind, .. } => {
+                let answer = match self.random.below(10) {
+                    0..=5 => ProbeAnswer::Success,
+                    6..=8 => ProbeAnswer::Failure("no".into()),
+                    _ => ProbeAnswer::Discarded("what".into()),
+                };
+                let at = self.now.mono.0 + self.random.span(11);
+                let (instance, kind) = (instance.clone(), *kind);
+                self.hear_later(
+                    at,
+                    Input::Probed {
+                        instance,
+                        kind,
+                        answer,
+                    },
+                );
+            }
             Action::Create {
                 op, instance, kind, ..
             } => {
@@ -39,6 +58,7 @@ impl World<'_> {
             Action::Prepare { op }
             | Action::EnsureImage { op, .. }
             | Action::Start { op, .. }
+            | Action::RunHook { op, .. }
             | Action::SetUpNetwork { op, .. }
             | Action::TearDownNetwork { op, .. }
             | Action::Delete { op, .. }

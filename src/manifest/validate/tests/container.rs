@@ -1,7 +1,7 @@
 //! Containers but for their resources and security.
 
-use super::{lines, of_container, of_spec};
-use serde_json::json;
+use super::{lines, of_container, of_spec, warnings};
+use serde_json::{Value, json};
 
 #[test]
 fn containers_are_checked() {
@@ -28,7 +28,6 @@ fn containers_are_checked() {
                 "{}.restartPolicyRules[0].exitCodes.operator: Unsupported value: \"Eq\": supported values: \"In\", \"NotIn\"",
                 "{}.restartPolicyRules[0].exitCodes.values: Too many: 256: must have at most 255 items",
                 "{}.restartPolicyRules[1].exitCodes: Required value",
-                "{}.restartPolicyRules: Forbidden: not supported: exit codes do not decide about restarts yet",
             ],
         ),
         (
@@ -131,6 +130,33 @@ fn probes_and_hooks_are_checked_and_refused_by_name() {
             ],
         ),
     ]);
+}
+
+#[test]
+fn what_kubernetes_takes_and_never_runs_is_warned_of() {
+    let of = |fields: Value| {
+        let mut one =
+            json!({"name": "c", "image": "i", "ports": [{"name": "web", "containerPort": 80}]});
+        for (name, value) in fields.as_object().expect("an object") {
+            one[name] = value.clone();
+        }
+        warnings(&json!({"containers": [one]}))
+    };
+    assert_eq!(
+        of(json!({"lifecycle": {"postStart": {"tcpSocket": {"port": "web"}}, "preStop": {"tcpSocket": {"port": 80}}}})),
+        ["postStart", "preStop"].map(|hook| format!(
+            "spec.containers[0].lifecycle.{hook}.tcpSocket: always fails when it runs, as in Kubernetes: use httpGet, exec or sleep"
+        ))
+    );
+    assert_eq!(
+        of(
+            json!({"readinessProbe": {"tcpSocket": {"port": "web"}}, "livenessProbe": {"httpGet": {"port": "admin"}},
+            "startupProbe": {"httpGet": {"port": "80"}}})
+        ),
+        [
+            "spec.containers[0].livenessProbe.httpGet.port: the container has no port named `admin`: this cannot be run"
+        ]
+    );
 }
 
 #[test]
@@ -267,12 +293,6 @@ fn mounts_are_checked() {
                 "{}.volumeMounts[0].subPath: Invalid value: \"/x\": must be a relative path",
                 "{}.volumeMounts[0].subPathExpr: Invalid value: \"../y\": must not contain '..'",
                 "{}.volumeMounts[0].subPathExpr: Invalid value: \"../y\": subPathExpr and subPath are mutually exclusive",
-            ],
-        ),
-        (
-            json!({"volumeMounts": [{"name": "v", "mountPath": "/a", "subPath": "x"}]}),
-            vec![
-                "{}.volumeMounts[0].subPath: Forbidden: not supported: parts of volumes cannot be mounted yet",
             ],
         ),
         (

@@ -5,7 +5,10 @@ mod pod;
 mod resources;
 mod volume;
 
+use crate::base::PodUid;
+use crate::manifest::Findings;
 use crate::manifest::resolve::tests::resolved;
+use crate::manifest::resolve::{ResolveContext, resolve};
 use serde_json::{Value, json};
 
 /// A list of (what, lines it must bring).
@@ -13,6 +16,24 @@ type Rows<'a> = Vec<(Value, Vec<&'a str>)>;
 
 fn lines(spec: &Value) -> Vec<String> {
     resolved(spec).err().unwrap_or_default()
+}
+
+/// What is said without being refused.
+fn warnings(spec: &Value) -> Vec<String> {
+    let pod = json!({"metadata": {"name": "p"}, "spec": spec});
+    let context = ResolveContext {
+        uid: PodUid::from_random([7; 16]),
+        name_suffix: String::new(),
+    };
+    let mut findings = Findings::new();
+    // Whether it is refused is for other tests.
+    let _ = resolve(
+        serde_json::from_value(pod).expect("a pod"),
+        &context,
+        &mut findings,
+    );
+    let warnings = findings.iter().filter(|one| one.warning);
+    warnings.map(ToString::to_string).collect()
 }
 
 /// `base` with the fields of `patch` put over its own.

@@ -1,0 +1,82 @@
+//! Waiting for a command in a container, which is our child because this process is a subreaper and the runtime has gone.
+
+use crate::cli::exit::{Failed, cannot};
+use crate::cli::terminal::Screen;
+use crate::sys::{self, Child, SignalFd};
+use nix::sys::signal::Signal as Caught;
+use std::io;
+use std::time::{Duration, Instant};
+
+/// Waiting for a child, while signals go on to it and time runs out.
+pub(super) struct Wait {
+    signals: SignalFd,
+    deadline: Option<Instant>,
+    /// The terminal that shows what it writes, once it runs.
+    pub screen: Option<Screen>,
+    /// All that have ended: a short command may end before the runtime that started it.
+    ended: Vec<Child>,
+}
+
+impl Wait {
+    /// From now on what a detached runtime leaves behind is our child, and signals to us are held for it. Time is up after `limit`.
+    pub fn new(limit: Option<Duration>) -> Result<Wait, Failed> {
+        sys::become_subreaper().map_err(cannot("become a subreaper"))?;
+        let caught = [
+            Caught::SIGCHLD,
+            Caught::SIGTERM,
+            Caught::SIGINT,
+            Caught::SIGHUP,
+            Caught::SIGQUIT,
+            Caught::SIGWINCH,
+        ];
+        Ok(Wait {
+            signals: sys::block_signals(&caught).map_err(cannot("block signals"))?,
+            deadline: limit.map(|limit| crate::cli::follow::now() + limit),
+            screen: None,
+            ended: Vec::new(),
+        })
+    }
+
+    /// Whether this child has ended and its number is free.
+    pub fn has_ended(&self, pid: u32) -> bool {
+        self.ended.iter().any(|child| child.pid == pid)
+    }
+
+    /// The exit code of this child, 128 + signal if one ended it; `None` when time is up.
+    pub fn child(&mut self, pid: u32) -> Result<Option<u8>, Failed> {
+        let pidfd = sys::pidfd(pid).ok();
+        loop {
+            self.ended.extend(std::iter::from_fn(sys::reap_any));
+            if let Some(child) = self.ended.iter().find(|child| child.pid == pid) {
+                let code = crate::base::Exit::from_wait_status(child.status).code();
+                return Ok(Some(u8::try_from(code).unwrap_or(u8::MAX)));
+            }
+            let left = self
+                .deadline
+                .map(|at| at.saturating_duration_since(crate::cli::follow::now()));
+            if left == Some(Duration::ZERO) {
+                return Ok(None);
+            }
+            let signal = self
+                .signals
+                .wait(left)
+                .and_then(crate::base::Signal::from_number);
+            if signal.is_some_and(|signal| signal.number() == Caught::SIGWINCH as i32) {
+                self.screen.iter().for_each(Screen::fit);
+                continue;
+            }
+            let forwarded = signal.filter(|signal| signal.number() != Caught::SIGCHLD as i32);
+            if let (Some(signal), Some(pidfd)) = (forwarded, &pidfd) {
+                match sys::signal_pidfd(std::os::fd::AsFd::as_fd(pidfd), signal) {
+                    Err(e)
+                        if e.kind() != io::ErrorKind::NotFound
+                            && e.raw_os_error() != Some(nix::libc::ESRCH) =>
+                    {
+                        return Err(cannot("pass on a signal")(e).into());
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+}
