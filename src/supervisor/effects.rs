@@ -6,14 +6,13 @@ use crate::manifest::{ProbeKind, PullPolicy, VolumeSource};
 use crate::pod::{
     Action, Failure, FailureReason, HookKind, InstanceKind, OpId, Refusal, RequestId,
 };
-use crate::supervisor::context::{Context, other, runtime_failure};
+use crate::supervisor::context::{Context, runtime_failure};
 use crate::supervisor::world::{Change, Completion, World};
-use crate::supervisor::{Hands, handlers, instance, sandbox};
+use crate::supervisor::{Hands, Process, handlers, helper, instance, network, sandbox};
 use crate::sys;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::os::fd::AsFd;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::AbortHandle;
@@ -34,9 +33,8 @@ impl World {
                 Action::EnsureImage { op, container } => self.ensure_image(op, container),
                 Action::Create { op, instance, kind } => self.create(op, instance, kind),
                 Action::Start { op, instance } => self.start(op, instance),
-                Action::SetUpNetwork { op, .. } => self.set_up_network(op),
-                // `none` and `host` leave nothing to take down: the namespace goes with pause.
-                Action::TearDownNetwork { op, .. } => self.run(op, async { Ok(Change::Nothing) }),
+                Action::SetUpNetwork { op, pause } => self.set_up_network(op, &pause),
+                Action::TearDownNetwork { op, pause } => self.tear_down_network(op, &pause),
                 Action::RunHook {
                     op,
                     instance,
@@ -164,15 +162,24 @@ impl World {
         }
     }
 
-    fn set_up_network(&mut self, op: OpId) {
-        let (context, sandbox) = (Arc::clone(&self.context), self.hands.sandbox.clone());
+    fn set_up_network(&mut self, op: OpId, pause: &InstanceId) {
+        let (context, pause) = (Arc::clone(&self.context), self.process(pause));
         self.run(op, async move {
-            let sandbox = sandbox.ok_or_else(|| Failure {
-                reason: FailureReason::Other,
-                message: "there is no sandbox".into(),
-            })?;
-            sandbox::set_up_network(&context, &sandbox).map(Change::Network)
+            network::set_up(&context, pause).await.map(Change::Network)
         });
+    }
+
+    fn tear_down_network(&mut self, op: OpId, pause: &InstanceId) {
+        let (context, pause) = (Arc::clone(&self.context), self.process(pause));
+        self.run(op, async move {
+            network::tear_down(&context, pause).await?;
+            Ok(Change::Nothing)
+        });
+    }
+
+    /// The process of an instance, as far as it is known.
+    fn process(&self, instance: &InstanceId) -> Option<Process> {
+        self.hands.processes.get(instance).copied()
     }
 
     fn delete(&mut self, op: OpId, instance: InstanceId) {
@@ -251,27 +258,12 @@ async fn bring_image(
     if let Some(image) = image::ready(&context.plan.dirs.data, reference) {
         return Ok(image);
     }
-    let mut command = tokio::process::Command::new("/proc/self/exe");
     let policy = serde_json::to_string(&policy).unwrap_or_default();
-    command.args([
+    let args = [
         IMAGE_VERB.as_ref(),
         context.plan.dirs.data.as_os_str(),
         reference.as_ref(),
         policy.as_ref(),
-    ]);
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true);
-    let output = tokio::time::timeout(IMAGE_DEADLINE, command.output()).await;
-    let output = output.map_err(|_| pull(format!("image `{reference}` did not come in time")))?;
-    let output = output.map_err(|e| other("cannot start the image helper", &e))?;
-    let answer: Result<Image, Failure> = serde_json::from_slice(&output.stdout).map_err(|_| {
-        pull(format!(
-            "the image helper ended with {} and no answer",
-            output.status
-        ))
-    })?;
-    answer
+    ];
+    helper::ask(&args, IMAGE_DEADLINE, "image", pull).await
 }
