@@ -22,6 +22,7 @@ pub mod manifest;
 pub mod pod;
 // HANDS
 pub mod image;
+pub mod network;
 pub mod probe;
 pub mod runtime;
 pub mod stdio;

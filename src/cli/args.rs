@@ -1,5 +1,7 @@
 //! The grammar of the command line.
 
+use crate::cli::network::NetworkArg;
+use crate::cli::port_forward::Forward;
 use crate::pod::Script;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -115,6 +117,8 @@ pub(super) enum Verb {
     Render(RenderArgs),
     /// Show everything about pods, for people
     Describe(PodArgs),
+    /// Lead local ports to ports of a pod
+    PortForward(PortForwardArgs),
     /// Say why a pod is as it is, and what comes next
     Why(WhyArgs),
     /// Show the life of a pod on a virtual clock; nothing is run
@@ -152,15 +156,6 @@ pub(super) enum Validate {
     Ignore,
 }
 
-/// The network of a pod without `hostNetwork`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Network {
-    /// A namespace of its own with loopback only
-    None,
-    /// The host's
-    Host,
-}
-
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
     #[command(flatten)]
@@ -180,9 +175,10 @@ pub(super) struct RunArgs {
     /// Container whose exit code is the command's
     #[arg(long, value_name = "CONTAINER", conflicts_with = "detach")]
     pub exit_code_from: Option<String>,
-    /// Network of the pod
-    #[arg(long, value_enum, env = "PODSHIM_NETWORK", default_value = "none")]
-    pub network: Network,
+    /// Network of a pod without hostNetwork: none, host, bridge[:RANGE[,RANGE]], cni[:NAME] or ns:PATH [default: cni if one is
+    /// configured, otherwise bridge]
+    #[arg(long, env = "PODSHIM_NETWORK", value_name = "NETWORK")]
+    pub network: Option<NetworkArg>,
     /// First crash back-off in seconds; the rest doubles up to the longest
     #[arg(long, env = "PODSHIM_BACKOFF_INITIAL", value_name = "SECONDS")]
     pub backoff_initial: Option<f64>,
@@ -306,6 +302,16 @@ pub(super) struct CpArgs {
     /// Which container
     #[arg(short, long)]
     pub container: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PortForwardArgs {
+    /// Pod
+    #[arg(value_name = "POD")]
+    pub pod: String,
+    /// Which: a port of the pod by number or name, before it the local one, before that the address to listen on
+    #[arg(value_name = "[[ADDRESS:]LOCAL:]REMOTE", required = true)]
+    pub ports: Vec<Forward>,
 }
 
 #[derive(Debug, Args)]

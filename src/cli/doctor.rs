@@ -4,8 +4,10 @@ use crate::cli::args::DoctorArgs;
 use crate::cli::exit::{Code, Failed, Outcome};
 use crate::cli::leftovers::{self, Leftover};
 use crate::cli::settings::Settings;
-use crate::cli::{host, report};
+use crate::cli::{follow, host, pods, report};
+use crate::network::{self, Job, Namespace};
 use crate::runtime::{self, Needs, Problem, Runtime};
+use crate::supervisor::list_pods;
 
 /// What pods may need of a machine.
 const NEEDS: Needs = Needs {
@@ -17,6 +19,7 @@ const NEEDS: Needs = Needs {
 
 pub(super) fn doctor(settings: &Settings, args: &DoctorArgs) -> Outcome {
     let is_able = look_at_host(settings)?;
+    check_networks(settings);
     let found = leftovers::find(settings);
     let stays = match args.fix {
         true => found.iter().filter(|left| !fix(settings, left)).count(),
@@ -39,6 +42,32 @@ pub(super) fn doctor(settings: &Settings, args: &DoctorArgs) -> Outcome {
         (true, _, false) => Code::Failed,
     };
     Ok(code as u8)
+}
+
+/// Asks the plugins of each running pod whether its network is as they made it. What is not is for a person to judge.
+fn check_networks(settings: &Settings) {
+    let (pods, _) = list_pods(&settings.dirs);
+    for pod in pods.iter().filter(|pod| follow::is_supervised(pod)) {
+        let Some(pause) = pods::pause(pod) else {
+            continue;
+        };
+        let (plan, dirs) = (&pod.plan, &pod.plan.dirs);
+        let checked = network::verify(&Job {
+            state: &dirs.state,
+            data: &dirs.data,
+            pod: &plan.pod,
+            network: &plan.network,
+            namespace: Namespace::of_process(pause.pid, pause.start_time),
+            exists: &|_| true,
+        });
+        if let Err(error) = checked {
+            let text = report::chain(&error);
+            line(
+                "warning",
+                format_args!("network of pod {}: {text}", pods::shown(pod)),
+            );
+        }
+    }
 }
 
 fn line(verdict: &str, text: impl std::fmt::Display) {

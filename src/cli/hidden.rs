@@ -4,12 +4,15 @@ use crate::api;
 use crate::cli::exec_helper;
 use crate::cli::report;
 use crate::image::{self, Pull};
-use crate::pod::Failure;
+use crate::network::{self, Job, Namespace, NetworkError};
+use crate::pod::{Failure, FailureReason};
 use crate::probe::{self, PROBE_VERB};
-use crate::store::PodDir;
+use crate::store::{PodDir, read_json};
 use crate::supervisor::{
-    EXEC_VERB, ExecAnswer, IMAGE_VERB, KEEPER_VERB, SUPERVISOR_VERB, keep, supervise,
+    EXEC_VERB, ExecAnswer, IMAGE_VERB, KEEPER_VERB, NETWORK_VERB, Plan, SUPERVISOR_VERB, keep,
+    supervise,
 };
+use crate::sys::Lock;
 use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -23,6 +26,11 @@ pub(super) fn main(argv: &[OsString]) -> Option<u8> {
         (KEEPER_VERB, [state, data]) => keeper(state, data),
         (SUPERVISOR_VERB, [state, data]) => supervisor(state, data),
         (IMAGE_VERB, [data, reference, policy]) => image_helper(data, reference, policy),
+        (NETWORK_VERB, [operation, state, data, pid, start_time]) => network_helper(
+            operation,
+            PodDir::new(Path::new(state), Path::new(data)),
+            (pid, start_time),
+        ),
         (EXEC_VERB, [limit, pid_file, argv @ ..]) => exec_helper(limit, pid_file, argv),
         (PROBE_VERB, [task, host]) => probe_helper(task, host),
         _ => return None,
@@ -83,6 +91,45 @@ fn image_helper(data: &OsString, reference: &OsString, policy: &OsString) -> Res
             Some(hint) => format!("{} (hint: {hint})", report::chain(&error)),
             None => report::chain(&error),
         },
+    });
+    println!("{}", serde_json::to_string(&answer)?);
+    Ok(())
+}
+
+/// Sets a pod's network up or takes it down; prints what came of it, or why nothing did, as JSON.
+fn network_helper(
+    operation: &OsString,
+    dir: PodDir,
+    (pid, start_time): (&OsString, &OsString),
+) -> Result {
+    let plan: Option<Plan> = read_json(&dir.file("plan.json"))?;
+    let plan = plan.ok_or("the pod has no plan")?;
+    let number = |text: &OsString| text.to_string_lossy().parse::<u64>();
+    let (pid, start_time) = (u32::try_from(number(pid)?)?, number(start_time)?);
+    // One at a time for a pod, whoever started it.
+    let _lock = Lock::take(&dir.file("network.lock"))?;
+    let job = Job {
+        state: &plan.dirs.state,
+        data: &plan.dirs.data,
+        pod: &plan.pod,
+        network: &plan.network,
+        namespace: Namespace::of_process(pid, start_time),
+        exists: &|uid| plan.dirs.pod(uid).state.exists(),
+    };
+    let answer = match operation.to_str() {
+        Some("up") => network::up(&job),
+        Some("down") => network::down(&job).map(|()| network::Up::default()),
+        _ => return Err("unknown operation".into()),
+    };
+    let answer = answer.map_err(|error: NetworkError| {
+        let (text, hint) = (report::chain(&error), error.hint());
+        Failure {
+            reason: FailureReason::Other,
+            message: match hint {
+                "" => text,
+                hint => format!("{text} (hint: {hint})"),
+            },
+        }
     });
     println!("{}", serde_json::to_string(&answer)?);
     Ok(())

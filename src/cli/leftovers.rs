@@ -7,7 +7,8 @@ use crate::api::Client;
 use crate::base::PodUid;
 use crate::cli::exit::{Cannot, Failed, cannot};
 use crate::cli::settings::Settings;
-use crate::cli::{delete, follow, host};
+use crate::cli::{delete, follow, host, report};
+use crate::network::{self, Remains};
 use crate::runtime::{Layout, PodCgroup};
 use crate::store::{Dirs, find_name, release_name};
 use crate::supervisor::{KEEPER_VERB, PodRecord, list_pods};
@@ -42,6 +43,8 @@ pub(super) enum Leftover {
     },
     /// The cgroup of no pod.
     Cgroup(Box<PodCgroup>),
+    /// Of the network of a pod.
+    Network(Remains),
     /// A file or directory of no pod; what it was.
     Path(&'static str, PathBuf),
 }
@@ -77,6 +80,7 @@ impl fmt::Display for Leftover {
             Leftover::Cgroup(cgroup) => {
                 write!(f, "cgroup /{} is of no pod", cgroup.path().display())
             }
+            Leftover::Network(remains) => write!(f, "{remains}"),
             Leftover::Path(what, path) => write!(f, "{what} {} is of no pod", path.display()),
         }
     }
@@ -130,6 +134,7 @@ pub(super) fn find(settings: &Settings) -> Vec<Leftover> {
         }
     }
     found.extend(cgroups(dirs, &known));
+    found.extend(networks(dirs));
     found
 }
 
@@ -211,6 +216,25 @@ fn cgroups(dirs: &Dirs, known: &BTreeSet<PodUid>) -> Vec<Leftover> {
         .collect()
 }
 
+/// What belongs to the network of no pod. That it cannot be told is no leftover.
+fn networks(dirs: &Dirs) -> Vec<Leftover> {
+    let found = network::find_remains(&dirs.state, &dirs.data, |uid| has_state(dirs, uid));
+    match found {
+        Ok(found) => found.into_iter().map(Leftover::Network).collect(),
+        Err(error) => {
+            report::warn(format!(
+                "cannot look for leftovers of networks: {}",
+                report::chain(&error)
+            ));
+            Vec::new()
+        }
+    }
+}
+
+fn has_state(dirs: &Dirs, uid: &PodUid) -> bool {
+    dirs.pod(uid).state.exists()
+}
+
 /// Whether the mounts of a process are made of directories of ours.
 fn lives_in(pid: u32, dirs: &Dirs, uid: &PodUid) -> bool {
     let mounts = std::fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
@@ -226,6 +250,12 @@ pub(super) fn fix(settings: &Settings, leftover: &Leftover) -> Result<(), Failed
         Leftover::EarlierBoot(pod) => {
             unmounted(&pod.dir.state)?;
             unmounted(&pod.dir.data)?;
+            // Plugins keep addresses over a reboot; the file of what they gave outlives it, too.
+            let uid = pod.plan.pod.uid.clone();
+            let network = Remains::Attachment(uid);
+            network::clear(&pod.plan.dirs.state, &pod.plan.dirs.data, &network, |_| {
+                false
+            })?;
             delete::remove(pod)
         }
         Leftover::Unreadable(uid, _) => {
@@ -239,6 +269,12 @@ pub(super) fn fix(settings: &Settings, leftover: &Leftover) -> Result<(), Failed
         } => release_name(&settings.dirs, namespace, name, uid)
             .map_err(|e| cannot(format!("release the name `{namespace}/{name}`"))(e).into()),
         Leftover::Cgroup(cgroup) => Ok(host::block_on(cgroup.kill_and_remove())??),
+        Leftover::Network(remains) => {
+            let dirs = &settings.dirs;
+            Ok(network::clear(&dirs.state, &dirs.data, remains, |uid| {
+                has_state(dirs, uid)
+            })?)
+        }
         Leftover::Path(_, path) => Ok(remove(path)?),
     }
 }

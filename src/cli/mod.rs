@@ -1,7 +1,7 @@
 //! The command line: one verb per file. A verb reads its arguments, asks the layers below, prints. Standard output is data,
 //! standard error is messages; exit codes are in the README and never reused.
 //!
-//! The hidden verbs are this program's other lives: keeper, supervisor, helpers for images and probes.
+//! The hidden verbs are this program's other lives: keeper, supervisor, helpers for images, networks and probes.
 
 mod args;
 mod check;
@@ -26,7 +26,10 @@ mod jsonpath;
 mod kill;
 mod leftovers;
 mod logs;
+mod network;
 mod pods;
+mod port_forward;
+mod ports;
 mod progress;
 mod render;
 mod report;
@@ -76,6 +79,7 @@ pub fn main() -> u8 {
         Verb::Check(args) => check::check(&args),
         Verb::Render(args) => render::render(&settings, &args),
         Verb::Describe(args) => describe::describe(&settings, &args),
+        Verb::PortForward(args) => port_forward::port_forward(&settings, &args),
         Verb::Why(args) => why::why(&settings, &args),
         Verb::Simulate(args) => simulate::simulate(&args),
         Verb::Debug(args) => debug::debug(&settings, &args),

@@ -6,7 +6,7 @@ use crate::cli::settings::Settings;
 use crate::manifest::{Container, Role};
 use crate::pod::{ContainerView, PodView};
 use crate::store::find_name;
-use crate::supervisor::{PodRecord, list_pods, read_pod};
+use crate::supervisor::{PodRecord, Process, list_pods, read_pod};
 use std::collections::BTreeMap;
 
 /// Shortest beginning of a UID that is taken for one.
@@ -129,6 +129,14 @@ pub(super) fn view(pod: &PodRecord) -> Option<&PodView> {
 /// `namespace/name`, as messages name a pod.
 pub(super) fn shown(pod: &PodRecord) -> String {
     format!("pod/{}", pod.plan.pod.name)
+}
+
+/// The process that owns the pod's namespaces.
+pub(super) fn pause(pod: &PodRecord) -> Option<Process> {
+    let hands = &pod.snapshot.as_ref()?.hands;
+    let sandbox = hands.sandbox.as_ref()?;
+    let is_pause = |process: &&Process| sandbox.pause_proc == format!("/proc/{}", process.pid);
+    hands.processes.values().find(is_pause).copied()
 }
 
 /// A label selector. Source: Kubernetes equality-based selectors.

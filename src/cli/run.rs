@@ -2,15 +2,15 @@
 
 use crate::api::Client;
 use crate::bundle;
-use crate::cli::args::{Network as NetworkArg, RunArgs};
+use crate::cli::args::RunArgs;
 use crate::cli::exit::{Code, DONE, Failed, Outcome, cannot};
 use crate::cli::settings::Settings;
-use crate::cli::{delete, follow, foreground, host, pods, report, source, spawn};
+use crate::cli::{delete, follow, foreground, host, network, pods, ports, report, source, spawn};
 use crate::manifest::{ConfigObject, Pod, Profile};
 use crate::pod::{ContainerState, Phase, PodView, Request};
 use crate::runtime::{Deadlines, Needs, Runtime};
 use crate::store::find_name;
-use crate::supervisor::{Network, Plan, PodRecord, read_pod};
+use crate::supervisor::{Plan, PodRecord, read_pod};
 use std::time::Duration;
 
 /// Waiting reasons that are part of a normal start.
@@ -38,10 +38,14 @@ pub(super) fn run(settings: &Settings, args: &RunArgs) -> Outcome {
         .map(|pod| plan(settings, args, pod, &loaded.objects, &runtime))
         .collect::<Result<_, _>>()?;
     host::check(&runtime, &needs(&plans))?;
+    network::check(&plans)?;
+    let reserved = ports::reserve(settings, &plans, args.replace)?;
     let mut started = Vec::new();
     for plan in &plans {
         started.push(start(settings, args, plan)?);
     }
+    // From here on the pods hold their ports themselves.
+    drop(reserved);
     match &started[..] {
         [pod] if !args.detach => foreground::attend(pod, args),
         _ => {
@@ -87,11 +91,7 @@ fn plan(
         objects: objects.iter().filter(mine).cloned().collect(),
         runtime: runtime.clone(),
         deadlines: deadlines(args)?,
-        network: if pod.host_network || args.network == NetworkArg::Host {
-            Network::Host
-        } else {
-            Network::None
-        },
+        network: network::resolve(args.network.as_ref(), pod)?,
         host,
         dirs: settings.dirs.clone(),
         image_environment: image_environment(),

@@ -164,7 +164,7 @@ mod tests {
             "spec.containers[0].futureField refused",
             "spec.containers[0].livenessProbe.exec.command[0] supported",
             "spec.containers[0].name supported",
-            "spec.containers[0].ports[0].hostPort later",
+            "spec.containers[0].ports[0].hostPort supported",
             "spec.containers[0].ports[1].hostPort supported",
             "spec.containers[0].resources.limits[cpu] supported",
             "spec.containers[0].resources.limits[x.y/gpu] refused",

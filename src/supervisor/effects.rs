@@ -2,12 +2,10 @@
 
 use crate::base::{InstanceId, Signal};
 use crate::manifest::ProbeKind;
-use crate::pod::{
-    Action, Failure, FailureReason, HookKind, InstanceKind, OpId, Refusal, RequestId,
-};
+use crate::pod::{Action, Failure, HookKind, InstanceKind, OpId, Refusal, RequestId};
 use crate::supervisor::context::runtime_failure;
 use crate::supervisor::world::{Change, Completion, World};
-use crate::supervisor::{handlers, images, instance, sandbox};
+use crate::supervisor::{Process, handlers, images, instance, network, sandbox};
 use crate::sys;
 use std::future::Future;
 use std::os::fd::AsFd;
@@ -26,9 +24,8 @@ impl World {
                 Action::EnsureImage { op, container } => self.ensure_image(op, container),
                 Action::Create { op, instance, kind } => self.create(op, instance, kind),
                 Action::Start { op, instance } => self.start(op, instance),
-                Action::SetUpNetwork { op, .. } => self.set_up_network(op),
-                // `none` and `host` leave nothing to take down: the namespace goes with pause.
-                Action::TearDownNetwork { op, .. } => self.run(op, async { Ok(Change::Nothing) }),
+                Action::SetUpNetwork { op, pause } => self.set_up_network(op, &pause),
+                Action::TearDownNetwork { op, pause } => self.tear_down_network(op, &pause),
                 Action::RunHook {
                     op,
                     instance,
@@ -163,15 +160,24 @@ impl World {
         }
     }
 
-    fn set_up_network(&mut self, op: OpId) {
-        let (context, sandbox) = (Arc::clone(&self.context), self.hands.sandbox.clone());
+    fn set_up_network(&mut self, op: OpId, pause: &InstanceId) {
+        let (context, pause) = (Arc::clone(&self.context), self.process(pause));
         self.run(op, async move {
-            let sandbox = sandbox.ok_or_else(|| Failure {
-                reason: FailureReason::Other,
-                message: "there is no sandbox".into(),
-            })?;
-            sandbox::set_up_network(&context, &sandbox).map(Change::Network)
+            network::set_up(&context, pause).await.map(Change::Network)
         });
+    }
+
+    fn tear_down_network(&mut self, op: OpId, pause: &InstanceId) {
+        let (context, pause) = (Arc::clone(&self.context), self.process(pause));
+        self.run(op, async move {
+            network::tear_down(&context, pause).await?;
+            Ok(Change::Nothing)
+        });
+    }
+
+    /// The process of an instance, as far as it is known.
+    fn process(&self, instance: &InstanceId) -> Option<Process> {
+        self.hands.processes.get(instance).copied()
     }
 
     fn delete(&mut self, op: OpId, instance: InstanceId) {

@@ -5,12 +5,10 @@ use crate::image::{self, Image};
 use crate::manifest::{ObjectKind, PullPolicy, VolumeSource};
 use crate::pod::{Failure, FailureReason};
 use crate::supervisor::Hands;
-use crate::supervisor::context::{Context, other};
+use crate::supervisor::context::Context;
+use crate::supervisor::helper::{self, Question};
 use std::collections::BTreeMap;
-use std::process::Stdio;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
 
 /// First argument of the program that makes it bring one image and print it.
 pub const IMAGE_VERB: &str = "__image";
@@ -75,13 +73,7 @@ pub(super) async fn bring(
     for wanted in all {
         let image = match here(context, &wanted) {
             Some(image) => image,
-            None => match tokio::time::timeout(DEADLINE, help(context, &wanted)).await {
-                Ok(brought) => brought?,
-                Err(_) => {
-                    let name = wanted.reference;
-                    return Err(failed(format!("image `{name}` did not come in time")));
-                }
-            },
+            None => help(context, &wanted).await?,
         };
         images.insert(wanted.key, image);
     }
@@ -96,35 +88,24 @@ fn failed(message: String) -> Failure {
 }
 
 async fn help(context: &Context, wanted: &Wanted<'_>) -> Result<Image, Failure> {
-    let mut command = Command::new("/proc/self/exe");
     let policy = serde_json::to_string(&wanted.policy).unwrap_or_default();
-    command.args([
-        IMAGE_VERB.as_ref(),
-        context.plan.dirs.data.as_os_str(),
-        wanted.reference.as_ref(),
-        policy.as_ref(),
-    ]);
-    command
-        .envs(&context.plan.image_environment)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true);
-    let cannot_start = |error| other("cannot start the image helper", &error);
-    let mut helper = command.spawn().map_err(cannot_start)?;
-    let secrets = serde_json::to_vec(&secrets(context)).unwrap_or_default();
-    if let Some(mut stdin) = helper.stdin.take() {
-        // A helper that ended early is judged by its answer.
-        let _ = stdin.write_all(&secrets).await;
-    }
-    let output = helper.wait_with_output().await.map_err(cannot_start)?;
-    let answer: Result<Image, Failure> = serde_json::from_slice(&output.stdout).map_err(|_| {
-        failed(format!(
-            "the image helper ended with {} and no answer",
-            output.status
-        ))
-    })?;
-    answer
+    let question = Question {
+        what: "image",
+        args: &[
+            IMAGE_VERB.as_ref(),
+            context.plan.dirs.data.as_os_str(),
+            wanted.reference.as_ref(),
+            policy.as_ref(),
+        ],
+        environment: &context.plan.image_environment,
+        input: serde_json::to_vec(&secrets(context)).unwrap_or_default(),
+        deadline: DEADLINE,
+    };
+    let name = wanted.reference;
+    helper::ask(question, |problem| {
+        failed(format!("image `{name}`: {problem}"))
+    })
+    .await
 }
 
 /// What the pod's `imagePullSecrets` hold, in their order. One that is absent opens nothing, as in Kubernetes.

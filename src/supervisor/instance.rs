@@ -7,6 +7,7 @@ use crate::base::InstanceId;
 use crate::bundle::{self, BundleError, ContainerInput, PauseInput, Sandbox, VolumeParts};
 use crate::image;
 use crate::manifest::{Container, Profile};
+use crate::network::Network;
 use crate::pod::{Failure, FailureReason, InstanceKind};
 use crate::runtime::{CreateCall, InitIo};
 use crate::stdio::{self, ConsoleSocket, LogFile, LogLimits, StdioPipes};
@@ -143,7 +144,10 @@ fn write_pause_bundle(context: &Context, instance: &InstanceId) -> Result<InitIo
         host: &context.plan.host,
         attempt: 0,
         shm: &context.shm(),
-        netns: None,
+        netns: match &context.plan.network {
+            Network::Namespace(path) => Some(path),
+            _ => None,
+        },
         seccomp_default: bundle::DEFAULT_SECCOMP,
         apparmor_default: None,
     });

@@ -3,6 +3,7 @@
 
 use crate::bundle::HostFacts;
 use crate::manifest::{ConfigObject, Pod};
+use crate::network::Network;
 use crate::pod::Settings;
 use crate::runtime::{Deadlines, Runtime};
 use crate::store::Dirs;
@@ -45,13 +46,4 @@ impl Plan {
             ..Settings::default()
         }
     }
-}
-
-/// The network of a sandbox.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Network {
-    /// A namespace of its own with loopback only.
-    None,
-    /// The host's.
-    Host,
 }

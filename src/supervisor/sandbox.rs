@@ -1,12 +1,12 @@
 //! Operations on the pod as a whole: prepare, network, clean up. Each may be repeated and goes on from what it finds.
 
-use crate::bundle::{self, Sandbox};
+use crate::bundle;
 use crate::manifest::downward;
 use crate::pod::{Failure, FailureReason};
 use crate::store::{Dirs, PodDir};
+use crate::supervisor::Hands;
 use crate::supervisor::context::{Context, other};
 use crate::supervisor::strays::kill_strays;
-use crate::supervisor::{Hands, Network};
 use crate::sys;
 use crate::volume::{self, VolumeDirs, VolumeInput};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -140,18 +140,6 @@ pub(super) fn unmount(path: &Path) -> io::Result<()> {
     match umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
         Ok(()) | Err(nix::Error::EINVAL | nix::Error::ENOENT) => Ok(()),
         Err(e) => Err(e.into()),
-    }
-}
-
-/// Brings up the network of a running sandbox.
-pub(super) fn set_up_network(context: &Context, sandbox: &Sandbox) -> Result<Vec<String>, Failure> {
-    match context.plan.network {
-        Network::Host => Ok(context.plan.host.ips.clone()),
-        Network::None => {
-            let namespace = Path::new(&sandbox.pause_proc).join("ns/net");
-            sys::raise_loopback(&namespace).map_err(|e| other("", &e))?;
-            Ok(Vec::new())
-        }
     }
 }
 

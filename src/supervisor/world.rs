@@ -9,7 +9,7 @@ use crate::store::ExitRecord;
 use crate::supervisor::context::Context;
 use crate::supervisor::instance::{Created, Output};
 use crate::supervisor::record::Record;
-use crate::supervisor::{FORMAT, Hands, Snapshot, SupervisorError};
+use crate::supervisor::{FORMAT, Hands, Snapshot, SupervisorError, sandbox};
 use crate::sys;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -155,7 +155,11 @@ impl World {
                 if let Some(sandbox) = &mut self.hands.sandbox {
                     sandbox.pod_ips.clone_from(&pod_ips);
                 }
-                Outcome::NetworkReady { pod_ips }
+                // Containers that were created meanwhile have the file already; they start after this.
+                match sandbox::write_hosts(&self.context, &self.hands) {
+                    Ok(()) => Outcome::NetworkReady { pod_ips },
+                    Err(failure) => Outcome::Failed(failure),
+                }
             }
             Ok(Change::Deleted(instance)) => {
                 self.hands.processes.remove(&instance);

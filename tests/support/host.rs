@@ -21,6 +21,8 @@ const MAX_DUMP_BYTES: usize = 4096;
 pub struct Host {
     directory: TempDir,
     runtime: String,
+    network: RefCell<Option<String>>,
+    cni_path: RefCell<Option<PathBuf>>,
     uids: RefCell<BTreeSet<String>>,
     runs: RefCell<Vec<Background>>,
 }
@@ -73,6 +75,8 @@ impl Host {
                 .tempdir()
                 .expect("a temporary directory"),
             runtime: runtime.to_owned(),
+            network: RefCell::new(Some("none".to_owned())),
+            cni_path: RefCell::default(),
             uids: RefCell::default(),
             runs: RefCell::default(),
         }
@@ -81,6 +85,17 @@ impl Host {
     /// The runtime this test runs with.
     pub fn runtime(&self) -> &str {
         &self.runtime
+    }
+
+    /// The network that pods get from now on; `None` means what podshim chooses. Without this they have loopback only, which is
+    /// enough for most tests.
+    pub fn set_network(&self, network: Option<&str>) {
+        *self.network.borrow_mut() = network.map(str::to_owned);
+    }
+
+    /// Where CNI plugins are looked for from now on.
+    pub fn set_cni_path(&self, path: &Path) {
+        *self.cni_path.borrow_mut() = Some(path.to_owned());
     }
 
     /// A path for the test's own files.
@@ -111,7 +126,15 @@ impl Host {
             .env("PODSHIM_RUNTIME", &self.runtime)
             .env("PODSHIM_BACKOFF_INITIAL", "1")
             .env("PODSHIM_BACKOFF_MAX", "1")
+            .env_remove("PODSHIM_NETWORK")
+            .env("NETCONFPATH", self.path("cni"))
             .args(args);
+        if let Some(path) = &*self.cni_path.borrow() {
+            command.env("CNI_PATH", path);
+        }
+        if let Some(network) = &*self.network.borrow() {
+            command.env("PODSHIM_NETWORK", network);
+        }
         command
     }
 

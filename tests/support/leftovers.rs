@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Everything that belongs to these pods or mentions this directory, one line each; empty when nothing is left.
 pub fn left_behind(directory: &Path, uids: &BTreeSet<String>) -> Vec<String> {
@@ -17,6 +18,7 @@ pub fn left_behind(directory: &Path, uids: &BTreeSet<String>) -> Vec<String> {
     for line in mounts.lines().filter(|line| line.contains(&*text)) {
         left.push(format!("mount {line}"));
     }
+    left.extend(network_of(directory));
     for uid in uids {
         for cgroup in cgroups_of(uid) {
             left.push(format!("cgroup {}", cgroup.display()));
@@ -25,6 +27,31 @@ pub fn left_behind(directory: &Path, uids: &BTreeSet<String>) -> Vec<String> {
             left.push(format!("file {}", file.display()));
         }
     }
+    left
+}
+
+/// Links and firewall rules that name the directory.
+fn network_of(directory: &Path) -> Vec<String> {
+    let text = directory.to_string_lossy();
+    let mut left = Vec::new();
+    for entry in fs::read_dir("/sys/class/net")
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let alias = fs::read_to_string(entry.path().join("ifalias")).unwrap_or_default();
+        if alias.contains(&*text) {
+            left.push(format!(
+                "link {}: {}",
+                entry.file_name().display(),
+                alias.trim()
+            ));
+        }
+    }
+    let rules = Command::new("nft").args(["list", "ruleset"]).output();
+    let rules = String::from_utf8_lossy(&rules.expect("nft is installed").stdout).into_owned();
+    let named = rules.lines().filter(|line| line.contains(&*text));
+    left.extend(named.map(|line| format!("rule {}", line.trim())));
     left
 }
 

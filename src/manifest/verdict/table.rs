@@ -259,17 +259,7 @@ const CONTAINER: &[(&str, Rule)] = &[
         Fields(&[
             ("containerPort", Supported),
             ("hostIP", Supported),
-            (
-                "hostPort",
-                By(
-                    |spec, value| match (value.as_i64(), spec["hostNetwork"].as_bool()) {
-                        (Some(0), _) | (_, Some(true)) => &Supported,
-                        _ => &Later(
-                            "ports are not published yet; `hostNetwork: true` needs no publishing",
-                        ),
-                    },
-                ),
-            ),
+            ("hostPort", Supported),
             ("name", Supported),
             ("protocol", Supported),
         ]),
