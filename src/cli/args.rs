@@ -536,6 +536,9 @@ pub(super) enum ImageVerb {
         /// Give up when nothing comes for so many seconds
         #[arg(long, default_value_t = 60, value_name = "SECONDS")]
         patience: u64,
+        /// Seconds before what failed is tried again; each further wait is twice as long
+        #[arg(long, default_value_t = 0.5, value_name = "SECONDS")]
+        retry_wait: f64,
         /// No progress
         #[arg(short, long)]
         quiet: bool,

@@ -5,7 +5,7 @@ use crate::cli::exit::{Code, DONE, Failed, Outcome, cannot};
 use crate::cli::progress::{Shown, size};
 use crate::cli::settings::Settings;
 use crate::cli::{report, table};
-use crate::image::{self, ImageError, InUse, Prune, Pull};
+use crate::image::{self, ImageError, InUse, Prune, Pull, Times};
 use crate::manifest::{PullPolicy, VolumeSource};
 use crate::supervisor::list_pods;
 use serde_json::json;
@@ -13,6 +13,8 @@ use std::time::Duration;
 
 /// Most seconds that `--patience` may be.
 const PATIENCE_SECONDS: u64 = 3600;
+/// Most seconds that `--retry-wait` may be: each further wait is twice as long.
+const RETRY_SECONDS: f64 = 60.0;
 
 pub(super) fn image(settings: &Settings, verb: &ImageVerb) -> Outcome {
     match verb {
@@ -20,8 +22,9 @@ pub(super) fn image(settings: &Settings, verb: &ImageVerb) -> Outcome {
             images,
             policy,
             patience,
+            retry_wait,
             quiet,
-        } => pull(settings, images, policy, *patience, *quiet),
+        } => pull(settings, images, policy, (*patience, *retry_wait), *quiet),
         ImageVerb::Load { source, name } => load(settings, source, name.as_deref()),
         ImageVerb::Ls { output } => list(settings, output),
         ImageVerb::Rm { images } => remove(settings, images),
@@ -39,7 +42,7 @@ fn pull(
     settings: &Settings,
     names: &[String],
     policy: &str,
-    patience: u64,
+    (patience, retry_wait): (u64, f64),
     quiet: bool,
 ) -> Outcome {
     let policy = match policy {
@@ -54,10 +57,18 @@ fn pull(
         let message = format!("the patience is between 1 and {PATIENCE_SECONDS} seconds");
         return Err(Failed::new(Code::Usage, message));
     }
+    if !(0.0..=RETRY_SECONDS).contains(&retry_wait) {
+        let message = format!("the wait before a retry is between 0 and {RETRY_SECONDS} seconds");
+        return Err(Failed::new(Code::Usage, message));
+    }
+    let times = Times {
+        patience: Duration::from_secs(patience),
+        first_wait: Duration::from_secs_f64(retry_wait),
+    };
     each(names, |name| {
         let shown = Shown::new(name, quiet);
         let how = Pull {
-            patience: Duration::from_secs(patience),
+            times,
             progress: &|progress| shown.tell(progress),
             ..Pull::default()
         };

@@ -48,7 +48,7 @@ pub use load::load;
 pub use overlay::{mount_overlay, mount_read_only};
 pub use pull::{Progress, Pull};
 pub use reference::Reference;
-pub use registry::{ENVIRONMENT, PullError};
+pub use registry::{ENVIRONMENT, PullError, Times};
 pub use remove::{InUse, Prune, is_busy, prune, remove};
 pub use root::resolve_in_root;
 pub use save::{describe, save};

@@ -5,7 +5,7 @@ use crate::image::config::Content;
 use crate::image::ensure::add;
 use crate::image::files::Files;
 use crate::image::layout::{Descriptor, INDEX_TYPES, MANIFEST_TYPES, check_blob, follow};
-use crate::image::registry::{Endpoint, Keyring, Name, PullError, Registries, Session, receive};
+use crate::image::registry::{Endpoint, Keyring, Name, PullError, Registries, Session, Times, receive};
 use crate::image::store::{Access, Store, store_error};
 use crate::image::unpack::Limits;
 use crate::image::{ImageError, ImageRecord};
@@ -14,12 +14,9 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError, mpsc};
-use std::time::Duration;
 
 /// Layers received at once. Source: Docker and containerd; more does not fill a line better and annoys registries.
 const LAYERS_AT_ONCE: usize = 3;
-/// How long a registry may send nothing.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Bytes that must stay free on the disk of the store.
 const SPARE_BYTES: u64 = 16 << 20;
 
@@ -27,8 +24,8 @@ const SPARE_BYTES: u64 = 16 << 20;
 pub struct Pull<'a> {
     /// Secrets of the pod: documents of type `dockerconfigjson` or `dockercfg`.
     pub secrets: &'a [Vec<u8>],
-    /// How long a registry may send nothing.
-    pub patience: Duration,
+    /// How long we bear with a registry.
+    pub times: Times,
     /// Is told what happens, from several threads.
     pub progress: &'a (dyn Fn(Progress) + Sync),
 }
@@ -37,7 +34,7 @@ impl Default for Pull<'_> {
     fn default() -> Self {
         Pull {
             secrets: &[],
-            patience: PATIENCE,
+            times: Times::default(),
             progress: &|_| {},
         }
     }
@@ -46,7 +43,7 @@ impl Default for Pull<'_> {
 impl std::fmt::Debug for Pull<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Pull")
-            .field("patience", &self.patience)
+            .field("times", &self.times)
             .finish_non_exhaustive()
     }
 }
@@ -129,7 +126,7 @@ impl Source<'_> {
             source: Box::new(source),
         };
         let session =
-            Session::open(self.endpoint, self.keyring, self.how.patience).map_err(failed)?;
+            Session::open(self.endpoint, self.keyring, self.how.times).map_err(failed)?;
         let which = self.name.manifest();
         if let Some((known, digest)) = known.and_then(|known| Some((known, known.digest.as_ref()?)))
             && session.digest(&which).map_err(failed)?.as_ref() == Some(digest)
@@ -219,7 +216,6 @@ impl Source<'_> {
                     session,
                     &blobs,
                     (digest, size),
-                    self.how.patience,
                     &stop,
                     &progress,
                 );

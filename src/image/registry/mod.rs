@@ -31,6 +31,7 @@ pub use error::PullError;
 pub(super) use name::{Name, spellings};
 pub(super) use receive::receive;
 pub(super) use session::Session;
+pub use session::Times;
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -1,14 +1,13 @@
 //! One blob into the content store: resumed where an earlier attempt ended, retried while it comes on, never kept if it is wrong.
 
 use super::PullError;
-use super::session::{FIRST_WAIT, Session};
+use super::session::Session;
 use crate::image::ImageError;
 use crate::image::blobs::{Arrival, Blobs, Partial};
 use crate::image::digest::Digest;
 use crate::sys;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
-use std::time::Duration;
 
 /// Attempts that bring nothing before we give up.
 const ATTEMPTS: u32 = 5;
@@ -23,7 +22,6 @@ pub(in crate::image) fn receive(
     session: &Session,
     blobs: &Blobs,
     (digest, size): (&Digest, u64),
-    patience: Duration,
     stop: &AtomicBool,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<(), ImageError> {
@@ -36,10 +34,10 @@ pub(in crate::image) fn receive(
     };
     progress(partial.len());
     let mut failures = 0;
-    let mut wait = FIRST_WAIT;
+    let mut wait = session.times.first_wait;
     while partial.len() < size {
         let before = partial.len();
-        let result = part(session, &mut partial, (digest, size), patience, &|count| {
+        let result = part(session, &mut partial, (digest, size), &|count| {
             progress(count);
             stop.load(Ordering::Relaxed)
         });
@@ -52,7 +50,7 @@ pub(in crate::image) fn receive(
         };
         if partial.len() > before {
             failures = 0;
-            wait = FIRST_WAIT;
+            wait = session.times.first_wait;
         } else {
             failures += 1;
         }
@@ -77,13 +75,13 @@ fn part(
     session: &Session,
     partial: &mut Partial,
     (digest, size): (&Digest, u64),
-    patience: Duration,
     progress: &dyn Fn(u64) -> bool,
 ) -> Result<(), ImageError> {
     let failed = |source| ImageError::Pull {
         reference: digest.to_string(),
         source: Box::new(source),
     };
+    let patience = session.times.patience;
     let (start, mut stream) = session.blob(digest, partial.len()).map_err(failed)?;
     if start != partial.len() {
         partial.restart()?;

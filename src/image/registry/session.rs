@@ -19,8 +19,24 @@ const DEFAULT_SERVER: (&str, &str) = ("docker.io", "registry-1.docker.io");
 const ACCEPTED: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
 /// Times a request for a document is sent before we give up.
 const ATTEMPTS: u32 = 4;
-/// Until the second attempt; each further wait is twice as long.
-pub(super) const FIRST_WAIT: Duration = Duration::from_millis(500);
+
+/// How long we bear with a registry.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// How long it may send nothing.
+    pub patience: Duration,
+    /// Until the second attempt of what may help itself; each further wait is twice as long.
+    pub first_wait: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Times {
+            patience: Duration::from_secs(60),
+            first_wait: Duration::from_millis(500),
+        }
+    }
+}
 
 /// A repository at a registry.
 pub(in crate::image) struct Session {
@@ -30,6 +46,7 @@ pub(in crate::image) struct Session {
     host: String,
     path: String,
     credentials: Vec<Credential>,
+    pub(super) times: Times,
     login: Mutex<Login>,
 }
 
@@ -55,7 +72,7 @@ impl Session {
     pub fn open(
         endpoint: &Endpoint,
         keyring: &Keyring,
-        patience: Duration,
+        times: Times,
     ) -> Result<Session, PullError> {
         let host = match endpoint.host.as_str() {
             host if host == DEFAULT_SERVER.0 => DEFAULT_SERVER.1,
@@ -65,7 +82,7 @@ impl Session {
             true => Trust::Anyone,
             false => Trust::Known,
         };
-        let http = Http::new(host, trust, patience)?;
+        let http = Http::new(host, trust, times.patience)?;
         let mut server = Url::new(true, host, "/v2/");
         if endpoint.insecure && http.send(Method::Get, &server, &[], None).is_err() {
             server.secure = false;
@@ -76,6 +93,7 @@ impl Session {
             host: endpoint.host.clone(),
             path: endpoint.path.clone(),
             credentials: keyring.find(&endpoint.host, &endpoint.path)?,
+            times,
             login: Mutex::default(),
         })
     }
@@ -151,7 +169,7 @@ impl Session {
 
     /// Sends a request again while it may help.
     fn patiently<T>(&self, ask: impl Fn() -> Result<T, PullError>) -> Result<T, PullError> {
-        let mut wait = FIRST_WAIT;
+        let mut wait = self.times.first_wait;
         for _ in 1..ATTEMPTS {
             match ask() {
                 Err(error) if error.may_pass() => sleep(wait),
