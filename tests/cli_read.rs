@@ -130,7 +130,7 @@ fn render_writes_bundles_into_an_empty_directory_only_and_shows_secrets_when_ask
 fn check_gives_a_verdict_on_every_field_and_all_findings() {
     let host = Host::new("runc");
     let text = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  nodeSelector: {a: b}\n  containers:\n  \
-        - {name: c, image: \"img:1\", readinessProbe: {exec: {command: [a]}}, typo: 1}\n";
+        - {name: c, image: \"img:1\", readinessProbe: {grpc: {port: 1, mode: TLS}}, typo: 1}\n";
     let file = host.file("pod.yaml", text);
     let check = |more: &[&str]| {
         let words = ["check".as_ref(), "-f".as_ref(), file.as_os_str()];
@@ -149,7 +149,7 @@ fn check_gives_a_verdict_on_every_field_and_all_findings() {
         Some("supported")
     );
     assert_eq!(verdict("spec.nodeSelector").as_deref(), Some("ignored"));
-    let probe = verdict("spec.containers[0].readinessProbe");
+    let probe = verdict("spec.containers[0].readinessProbe.grpc.mode");
     assert_eq!(probe.as_deref(), Some("unsupported"));
     assert!(table.stderr.contains("pod.yaml:7:"), "{}", table.stderr);
 

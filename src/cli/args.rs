@@ -175,8 +175,8 @@ pub(super) struct RunArgs {
     /// Container whose exit code is the command's
     #[arg(long, value_name = "CONTAINER", conflicts_with = "detach")]
     pub exit_code_from: Option<String>,
-    /// Network of a pod without hostNetwork: none, host, bridge[:RANGE[,RANGE]], cni[:NAME] or ns:PATH [default: cni if one is
-    /// configured, otherwise bridge]
+    /// Network of a pod without hostNetwork: none, host, bridge, bridge:RANGE,RANGE, cni, cni:NAME or ns:PATH; without it cni if one
+    /// is configured, otherwise bridge
     #[arg(long, env = "PODSHIM_NETWORK", value_name = "NETWORK")]
     pub network: Option<NetworkArg>,
     /// First crash back-off in seconds; the rest doubles up to the longest

@@ -125,7 +125,7 @@ fn container_root(settings: &Settings, pod: &str, container: Option<&str>) -> Re
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let fd = rustix::fs::open(format!("/proc/{pid}/root"), flags, Mode::empty());
     // Looked at after it was opened: if it is the same process now, it was then.
-    if !process.is_some_and(|known| sys::start_time(pid) == Some(known.start_time)) {
+    if process.is_none_or(|known| sys::start_time(pid) != Some(known.start_time)) {
         return Err(gone());
     }
     Ok(Root {

@@ -178,6 +178,10 @@ pub(super) fn refused(error: ClientError) -> Failed {
         ClientError::Refused(Refusal::NotRunning(name)) => {
             Failed::new(Code::Failed, format!("container `{name}` is not running"))
         }
+        ClientError::Refused(Refusal::NameTaken(name)) => {
+            let text = format!("the pod has a container `{name}` already");
+            Failed::new(Code::Conflict, text)
+        }
         ClientError::Refused(Refusal::PodEnded) => Failed::new(Code::Failed, "the pod has ended"),
         other => other.into(),
     }

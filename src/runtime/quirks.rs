@@ -37,6 +37,8 @@ pub struct Quirks {
     pub start_gate: StartGate,
     /// Whether `lo` is up in a network namespace that it made.
     pub loopback_up: bool,
+    /// Whether it knows only `shared` and `slave` as propagation of the root, and means `rshared` and `rslave`.
+    pub short_propagation: bool,
 }
 
 /// How a runtime holds the init of a created container until its start.
@@ -58,6 +60,7 @@ const RUNC: Quirks = Quirks {
     refuses_hybrid_controllers: false,
     start_gate: StartGate::File("exec.fifo"),
     loopback_up: true,
+    short_propagation: false,
 };
 
 /// crun 1.8.1. The hybrid refusal is in every version that knows cgroup v1 (`libcrun_cgroup_enter`), whatever the cgroup
@@ -70,11 +73,13 @@ const CRUN: Quirks = Quirks {
     refuses_hybrid_controllers: true,
     start_gate: StartGate::File("exec.fifo"),
     loopback_up: true,
+    short_propagation: false,
 };
 
 /// youki 0.7.0. Built without seccomp it says `"seccomp": null`, accepts a profile and ignores it. Parallel creates under an
 /// absent parent cgroup race (`File exists`): the pod's cgroup comes first. It refuses a process without `PATH` in its
-/// environment, and a create that it refuses leaves its cgroups: they are removed after every delete.
+/// environment, and a create that it refuses leaves its cgroups: they are removed after every delete. A bind mount that should be
+/// private still sees what the host mounts later.
 const YOUKI: Quirks = Quirks {
     name: "youki",
     seccomp_mark: None,
@@ -83,6 +88,7 @@ const YOUKI: Quirks = Quirks {
     refuses_hybrid_controllers: false,
     start_gate: StartGate::Status,
     loopback_up: false,
+    short_propagation: true,
 };
 
 /// What nothing is known about: only what the OCI runtime command line promises.
@@ -94,6 +100,7 @@ const OTHER: Quirks = Quirks {
     refuses_hybrid_controllers: false,
     start_gate: StartGate::File("exec.fifo"),
     loopback_up: false,
+    short_propagation: false,
 };
 
 impl Kind {

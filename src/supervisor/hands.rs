@@ -10,7 +10,7 @@ use std::path::PathBuf;
 /// What the effects remember.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Hands {
-    /// Container → its image as resolved; of image volumes, [`Hands::image_volume`] → theirs.
+    /// Container → its image as resolved; of image volumes, `Hands::image_volume` → theirs.
     pub images: BTreeMap<String, Image>,
     /// Instance → its process.
     pub processes: BTreeMap<InstanceId, Process>,

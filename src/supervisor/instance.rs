@@ -9,7 +9,7 @@ use crate::image;
 use crate::manifest::{Container, Profile};
 use crate::network::Network;
 use crate::pod::{Failure, FailureReason, InstanceKind};
-use crate::runtime::{CreateCall, InitIo};
+use crate::runtime::{CreateCall, InitIo, Quirks};
 use crate::stdio::{self, ConsoleSocket, LogFile, LogLimits, StdioPipes};
 use crate::supervisor::context::{Context, failure, other, runtime_failure};
 use crate::supervisor::{Hands, Process, parts, sandbox};
@@ -252,8 +252,22 @@ fn write_container_bundle(
         volume_parts: &volume_parts,
         ..input
     });
-    let spec = spec.map_err(|e| unusable(&e))?;
+    let mut spec = spec.map_err(|e| unusable(&e))?;
+    adapt(&mut spec, context.plan.runtime.kind.quirks());
     write_config(&bundle, &bundle::to_json(&spec))
+}
+
+/// Says in the runtime's own words what it would not understand otherwise.
+fn adapt(spec: &mut oci_spec::runtime::Spec, quirks: &Quirks) {
+    if let Some(linux) = spec
+        .linux_mut()
+        .as_mut()
+        .filter(|_| quirks.short_propagation)
+    {
+        let word = linux.rootfs_propagation().as_deref();
+        let short = word.map(|word| word.trim_start_matches('r').to_owned());
+        linux.set_rootfs_propagation(short);
+    }
 }
 
 /// The container whose processes an ephemeral one sees, while it runs.

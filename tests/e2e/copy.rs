@@ -47,7 +47,7 @@ fn files_and_directories_are_copied_both_ways_with_mode_and_time() {
             dir.join("e").metadata().expect("copied").mode() & 0o7777,
             0o700
         );
-        cp(host, "default/p:/v/d/f", &host.path("dir/e")).expect(0);
+        cp(host, "default/p:/v/d/f", host.path("dir/e")).expect(0);
         assert!(dir.join("e/f").exists());
         // In: into a directory under its own name, or under a new name; over what is there.
         fs::write(dir.join("e/f"), "two\n").expect("written");
@@ -159,7 +159,7 @@ fn links_in_the_container_lead_nowhere_on_this_machine() {
             "what stands in the way is replaced, not opened"
         );
         assert_ne!(
-            cp(host, "p:/v/magic/passwd", &copied.join("magic")).code,
+            cp(host, "p:/v/magic/passwd", copied.join("magic")).code,
             Some(0)
         );
         assert_eq!(fs::read_to_string(&secret).expect("ours"), "of the host");

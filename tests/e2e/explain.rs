@@ -102,7 +102,13 @@ fn why_tells_the_chain_of_causes_the_rule_and_the_next_start() {
         crate::support::run(&mut manifest).expect(0);
         let pod = host.pod("p");
         pod.until_waiting("bad", "CrashLoopBackOff");
-        let said = host.podshim(["why", "p/bad"]).expect(0).text();
+        let said = crate::support::until(30, "what ended is removed", || {
+            let said = host.podshim(["why", "p/bad"]).expect(0).text();
+            match said.contains("next: what is left of it") {
+                true => Err(said),
+                false => Ok(said),
+            }
+        });
         assert!(
             said.starts_with("pod/p/bad is Waiting CrashLoopBackOff\n"),
             "{said}"

@@ -340,7 +340,7 @@ fn a_probe_that_takes_too_long_fails_and_leaves_nothing() {
             })
         });
         // Never more than the one that runs now.
-        let sleeping = pod.exec("c", "ps | grep -c '[s]leep 777'").word();
+        let sleeping = pod.exec("c", "ps | grep '[s]leep 777' | wc -l").word();
         assert!(
             sleeping.parse::<u32>().expect("a number") <= 2,
             "{sleeping}"

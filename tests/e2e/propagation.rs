@@ -87,7 +87,10 @@ fn a_mount_of_a_privileged_container_appears_on_the_host_and_goes_away() {
         for container in ["mounts", "sees"] {
             assert_eq!(pod.exec(container, "ls /h/later").text(), "y\n");
         }
-        assert_eq!(pod.exec("none", "ls /h/later").text(), "");
+        // youki makes every bind mount a slave of the host, whatever it is told.
+        if !host.runtime().ends_with("youki") {
+            assert_eq!(pod.exec("none", "ls /h/later").text(), "");
+        }
         pod.podshim("stop", &[]).expect(0);
         assert!(!inner.join("x").exists(), "{:?}", mounts_below(&shared.0));
         pod.podshim("delete", &[]).expect(0);
@@ -163,23 +166,37 @@ fn a_path_that_is_not_on_a_shared_mount_cannot_propagate() {
 #[test]
 fn read_only_is_the_top_mount_and_recursive_read_only_all_below() {
     on_each_runtime(|host| {
+        // What youki would ignore is refused, and what is only wished for falls back.
+        let knows_rro = !host.runtime().ends_with("youki");
         let directory = host.path("dir");
         let inner = Mounted::at(directory.join("inner"));
         let script = "for f in /h/x /h/inner/x; do (: >$f) 2>/dev/null && echo $f; done; true";
         let container = |name: &str, mount: Value| {
             mounting(sh(name, script), with(json!({"readOnly": true}), mount))
         };
-        let pod = host.start(&pod(json!({
-            "volumes": host_path(&directory),
-            "containers": [
-                container("plain", json!({})),
-                container("all", json!({"recursiveReadOnly": "Enabled"})),
-                container("wish", json!({"recursiveReadOnly": "IfPossible"})),
-            ],
-        })));
+        let manifest = |containers: Value| {
+            pod(json!({"volumes": host_path(&directory), "containers": containers}))
+        };
+        let all = container("all", json!({"recursiveReadOnly": "Enabled"}));
+        let mut containers = vec![
+            container("plain", json!({})),
+            container("wish", json!({"recursiveReadOnly": "IfPossible"})),
+        ];
+        if knows_rro {
+            containers.push(all);
+        } else {
+            let file = host.manifest(&[manifest(json!([all]))]);
+            let run = host.podshim(["run".as_ref(), "-f".as_ref(), file.as_os_str()]);
+            run.expect(7);
+        }
+        let pod = host.start(&manifest(json!(containers)));
         assert_eq!(pod.output("plain"), "/h/inner/x\n");
-        assert_eq!(pod.output("all"), "");
-        assert_eq!(pod.output("wish"), "");
+        if knows_rro {
+            assert_eq!(pod.output("all"), "");
+            assert_eq!(pod.output("wish"), "");
+        } else {
+            assert_eq!(pod.output("wish"), "/h/inner/x\n");
+        }
         pod.podshim("delete", &[]).expect(0);
         drop(inner);
     });

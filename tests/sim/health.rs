@@ -143,7 +143,7 @@ fn c30_readiness_follows_its_probe_and_restarts_nothing() {
     clock.pass(1);
     assert_eq!(ready(&clock), (true, true, String::new()));
     clock.pass(3);
-    assert_eq!(ready(&clock).0, true, "one failure is not enough");
+    assert!(ready(&clock).0, "one failure is not enough");
     clock.pass(1);
     assert_eq!(ready(&clock), (false, false, text));
     assert_eq!(clock.view().containers[0].restart_count, 0);
@@ -170,6 +170,29 @@ fn readiness_is_asked_for_as_soon_as_startup_has_succeeded() {
     clock.begin().pass(70);
     assert_eq!(clock.times("probe Readiness"), [2000, 62_000]);
     assert_eq!(clock.times("probe Startup"), [0, 1000, 2000]);
+}
+
+#[test]
+fn a_verdict_needs_its_number_of_answers_in_a_row_and_the_first_waits_its_delay() {
+    let mut pod = pod(apps(&["a"]));
+    let mut readiness = probe(3);
+    readiness.success_threshold = 2;
+    readiness.initial_delay_seconds = 4;
+    pod.containers[0].lifecycle.readiness = Some(readiness);
+    let mut clock = Clock::new(&pod, &[("a", &[FOREVER])]);
+    let answers = [(0, true), (7, false), (9, true), (10, false), (12, true)];
+    says(&mut clock, "a", Readiness, &answers);
+    clock.begin().pass(4);
+    assert_eq!(clock.times("probe Readiness"), [4000]);
+    assert!(
+        !clock.view().containers[0].ready,
+        "one success is not enough"
+    );
+    clock.pass(1);
+    assert!(clock.view().containers[0].ready);
+    // Two failures, a success, two failures: never three in a row.
+    clock.pass(10);
+    assert!(clock.view().containers[0].ready);
 }
 
 #[test]

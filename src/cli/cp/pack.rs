@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tar::{Builder, EntryType, Header};
 
 /// Directories in each other: each holds a descriptor while it is walked, and there may be 1024 of them.
@@ -85,7 +85,7 @@ fn directory(
     if !name.as_os_str().is_empty() {
         let mut header = header(stat, EntryType::Directory, 0);
         archive
-            .append_data(&mut header, name, io::empty())
+            .append_data(&mut header, as_directory(name), io::empty())
             .map_err(CopyError::file("copy", name))?;
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -119,4 +119,9 @@ fn header(stat: &Stat, kind: EntryType, size: u64) -> Header {
     header.set_gid(u64::from(stat.st_gid));
     header.set_mtime(u64::try_from(stat.st_mtime).unwrap_or(0));
     header
+}
+
+/// With a final slash, as archives name directories.
+fn as_directory(name: &Path) -> PathBuf {
+    name.join("")
 }

@@ -104,7 +104,7 @@ fn source(volume: &core::Volume, names: &[&str], at: &Path, findings: &mut Findi
             None => required(findings, &at, ""),
             Some(template) => volume_mode(
                 template.spec.volume_mode.as_deref(),
-                &at.field("spec").field("volumeMode"),
+                at.field("spec").field("volumeMode"),
                 findings,
             ),
         }

@@ -62,6 +62,20 @@ fn file(data: &Path, uid: &str) -> PathBuf {
 }
 
 impl Attachment {
+    /// The namespace that the result speaks of is to be found at another path now: the one it had ended with the process that
+    /// had opened it.
+    pub fn move_to(&mut self, namespace: &str) {
+        let interfaces = self.result.as_mut().and_then(|r| r.get_mut("interfaces"));
+        let interfaces = interfaces.and_then(Value::as_array_mut);
+        for interface in interfaces.into_iter().flatten() {
+            let sandbox = interface.get_mut("sandbox");
+            if let Some(path) = sandbox.filter(|path| path.as_str().is_some_and(|p| !p.is_empty()))
+            {
+                *path = namespace.into();
+            }
+        }
+    }
+
     /// That of a pod which is not attached yet.
     pub fn new(network: &CniNetwork, pod: &Pod) -> Result<Attachment, NetworkError> {
         let uid = &pod.uid;

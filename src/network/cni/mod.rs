@@ -75,9 +75,10 @@ pub(super) fn down(
 
 /// `CHECK` of each plugin: whether the pod's network is as it was made.
 pub(super) fn verify(data: &Path, uid: &PodUid, namespace: &Namespace) -> Result<(), NetworkError> {
-    let Some(attachment) = Attachment::read(data, uid)? else {
+    let Some(mut attachment) = Attachment::read(data, uid)? else {
         return Ok(());
     };
+    attachment.move_to(&namespace.path());
     let network = &attachment.network;
     if network.disable_check || !network.speaks("0.4.0") || attachment.result.is_none() {
         return Ok(());
