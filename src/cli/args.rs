@@ -1,5 +1,11 @@
 //! The grammar of the command line.
 
+mod debug;
+mod store;
+
+pub(super) use debug::{DebugArgs, DebugContainer, DebugVerb, ReplayArgs};
+pub(super) use store::{ImageArgs, ImageVerb, VolumeArgs, VolumeVerb};
+
 use crate::cli::network::NetworkArg;
 use crate::cli::port_forward::Forward;
 use crate::pod::Script;
@@ -455,170 +461,6 @@ pub(super) struct SimulateArgs {
     /// table or json
     #[arg(short, long, default_value = "table")]
     pub output: String,
-}
-
-#[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub(super) struct DebugArgs {
-    #[command(subcommand)]
-    pub verb: Option<DebugVerb>,
-    #[command(flatten)]
-    pub container: DebugContainer,
-}
-
-/// A container for debugging.
-#[derive(Debug, Args)]
-pub(super) struct DebugContainer {
-    /// Pod
-    #[arg(value_name = "POD", required = true)]
-    pub pod: Option<String>,
-    /// Image with the tools
-    #[arg(long, required = true)]
-    pub image: Option<String>,
-    /// See the processes of this container
-    #[arg(long, value_name = "CONTAINER")]
-    pub target: Option<String>,
-    /// Name of the new container [default: debugger- and five characters]
-    #[arg(short, long)]
-    pub container: Option<String>,
-    /// Always, IfNotPresent or Never
-    #[arg(long, value_name = "POLICY")]
-    pub image_pull_policy: Option<String>,
-    /// Pass standard input
-    #[arg(short = 'i', long)]
-    pub stdin: bool,
-    /// Give it a terminal
-    #[arg(short = 't', long)]
-    pub tty: bool,
-    /// More environment
-    #[arg(short, long, value_name = "NAME=VALUE")]
-    pub env: Vec<String>,
-    /// The command [default: sh]
-    #[arg(last = true, value_name = "COMMAND")]
-    pub command: Vec<String>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum DebugVerb {
-    /// Hear a pod's journal again: the machine must come to the state that was found
-    Replay(ReplayArgs),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ReplayArgs {
-    /// Pod, or a copy of its state directory
-    #[arg(value_name = "POD|DIR")]
-    pub pod: String,
-    /// Show the inputs too
-    #[arg(long)]
-    pub inputs: bool,
-    /// table or json
-    #[arg(short, long, default_value = "table")]
-    pub output: String,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ImageArgs {
-    #[command(subcommand)]
-    pub verb: ImageVerb,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum ImageVerb {
-    /// Pull images from their registries
-    Pull {
-        /// Their names
-        #[arg(required = true, value_name = "IMAGE")]
-        images: Vec<String>,
-        /// Always asks the registry for the newest; IfNotPresent is content with what is here
-        #[arg(long, default_value = "Always", value_name = "Always|IfNotPresent")]
-        policy: String,
-        /// Give up when nothing comes for so many seconds
-        #[arg(long, default_value_t = 60, value_name = "SECONDS")]
-        patience: u64,
-        /// Seconds before what failed is tried again; each further wait is twice as long
-        #[arg(long, default_value_t = 0.5, value_name = "SECONDS")]
-        retry_wait: f64,
-        /// No progress
-        #[arg(short, long)]
-        quiet: bool,
-    },
-    /// Load an image from a layout or archive
-    Load {
-        /// oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:REF], or a file
-        source: String,
-        /// Name to give it [default: the one it has]
-        name: Option<String>,
-    },
-    /// List images
-    Ls {
-        /// table or json
-        #[arg(short, long, default_value = "table")]
-        output: String,
-    },
-    /// Remove images that no pod uses
-    Rm {
-        /// Their names
-        #[arg(required = true)]
-        images: Vec<String>,
-    },
-    /// What an image is, as JSON
-    Inspect {
-        /// Their names
-        #[arg(required = true, value_name = "IMAGE")]
-        images: Vec<String>,
-    },
-    /// Write images to a layout or archive
-    Save {
-        /// oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:REF]
-        target: String,
-        /// Their names
-        #[arg(required = true, value_name = "IMAGE")]
-        images: Vec<String>,
-    },
-    /// Remove what no image needs
-    Prune {
-        /// Also images that no pod uses
-        #[arg(short, long)]
-        all: bool,
-    },
-}
-
-#[derive(Debug, Args)]
-pub(super) struct VolumeArgs {
-    #[command(subcommand)]
-    pub verb: VolumeVerb,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum VolumeVerb {
-    /// List volumes and the pods that use them
-    Ls {
-        /// table or json
-        #[arg(short, long, default_value = "table")]
-        output: String,
-        /// All namespaces
-        #[arg(short = 'A', long)]
-        all_namespaces: bool,
-    },
-    /// Show volumes as JSON
-    Inspect {
-        /// [namespace/]name
-        #[arg(required = true, value_name = "VOLUME")]
-        volumes: Vec<String>,
-    },
-    /// Remove volumes that no pod uses, with their data
-    Rm {
-        /// [namespace/]name
-        #[arg(required = true, value_name = "VOLUME")]
-        volumes: Vec<String>,
-    },
-    /// Remove all volumes that no pod uses, with their data
-    Prune {
-        /// All namespaces
-        #[arg(short = 'A', long)]
-        all_namespaces: bool,
-    },
 }
 
 #[derive(Debug, Args)]

@@ -5,7 +5,9 @@ use crate::image::config::Content;
 use crate::image::ensure::add;
 use crate::image::files::Files;
 use crate::image::layout::{Descriptor, INDEX_TYPES, MANIFEST_TYPES, check_blob, follow};
-use crate::image::registry::{Endpoint, Keyring, Name, PullError, Registries, Session, Times, receive};
+use crate::image::registry::{
+    Endpoint, Keyring, Name, PullError, Registries, Session, Times, receive,
+};
 use crate::image::store::{Access, Store, store_error};
 use crate::image::unpack::Limits;
 use crate::image::{ImageError, ImageRecord};
@@ -125,8 +127,7 @@ impl Source<'_> {
             reference: self.name.to_string(),
             source: Box::new(source),
         };
-        let session =
-            Session::open(self.endpoint, self.keyring, self.how.times).map_err(failed)?;
+        let session = Session::open(self.endpoint, self.keyring, self.how.times).map_err(failed)?;
         let which = self.name.manifest();
         if let Some((known, digest)) = known.and_then(|known| Some((known, known.digest.as_ref()?)))
             && session.digest(&which).map_err(failed)?.as_ref() == Some(digest)
@@ -212,13 +213,7 @@ impl Source<'_> {
         let progress = |count| (self.how.progress)(Progress::Received(count));
         let receiver = |told: mpsc::Sender<_>| {
             while let Some((digest, size)) = next(&queue, &stop) {
-                let result = receive(
-                    session,
-                    &blobs,
-                    (digest, size),
-                    &stop,
-                    &progress,
-                );
+                let result = receive(session, &blobs, (digest, size), &stop, &progress);
                 if told.send((digest.clone(), result)).is_err() {
                     return;
                 }

@@ -19,7 +19,15 @@ fn pull_spoilt(
     let scene = Scene::new(&[&fake.host]);
     let name = format!("{}/app:1", fake.host);
     let ran = scene
-        .podshim(&["image", "pull", "--patience", "1", "--retry-wait", "0.01", &name])
+        .podshim(&[
+            "image",
+            "pull",
+            "--patience",
+            "1",
+            "--retry-wait",
+            "0.01",
+            &name,
+        ])
         .expect(1);
     scene.assert_empty();
     ran.stderr

@@ -1,7 +1,7 @@
 //! Who we are to a registry: auth files, helpers, Secrets, tokens; and certificates.
 
 use crate::scene::{Layout, Scene, tar};
-use crate::server::{Answer, Fake, Registry, layout};
+use crate::server::{Answer, Fake, PASSWORD, Registry, layout};
 use crate::support::images;
 use serde_json::json;
 use std::fs;
@@ -12,7 +12,11 @@ fn closed() -> (Registry, Scene, String) {
     let registry = Registry::with_password();
     let scene = Scene::new(&[&registry.host]);
     let source = format!("oci:{}", images().join("busybox").display());
-    registry.push(&source, "team/app:1", &["--dest-creds", "user:secret"]);
+    registry.push(
+        &source,
+        "team/app:1",
+        &["--dest-creds", &format!("user:{PASSWORD}")],
+    );
     let name = format!("{}/team/app:1", registry.host);
     (registry, scene, name)
 }
@@ -46,12 +50,12 @@ fn an_auth_file_opens_a_registry_and_a_wrong_password_is_not_shown() {
     assert!(!wrong.stderr.contains("geheim"), "{}", wrong.stderr);
     auth(
         &format!("{}/other", registry.host),
-        json!({"auth": "dXNlcjpzZWNyZXQ="}),
+        json!({"auth": "dXNlcjpzM2NyM3QtdzByZA=="}),
     );
     scene.podshim(&["image", "pull", &name]).expect(1);
     auth(
         &format!("{}/team", registry.host),
-        json!({"auth": "dXNlcjpzZWNyZXQ="}),
+        json!({"auth": "dXNlcjpzM2NyM3QtdzByZA=="}),
     );
     scene.podshim(&["image", "pull", &name]).expect(0);
 }
@@ -61,7 +65,7 @@ fn a_credential_helper_is_asked_without_a_shell() {
     let (registry, scene, name) = closed();
     let helper = scene.path("docker-credential-test");
     let text = format!(
-        "#!/bin/sh\nread -r server\n[ \"$1 $server\" = \"get {}\" ] || exit 1\necho '{{\"Username\": \"user\", \"Secret\": \"secret\"}}'\n",
+        "#!/bin/sh\nread -r server\n[ \"$1 $server\" = \"get {}\" ] || exit 1\necho '{{\"Username\": \"user\", \"Secret\": \"{PASSWORD}\"}}'\n",
         registry.host
     );
     fs::write(&helper, text).expect("a file");

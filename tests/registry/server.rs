@@ -11,8 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// `user`, `secret`.
-const HTPASSWD: &str = "user:$2b$04$eR9oBetYsbXfTrimGmO0b.ljeiRlPNUB0WxsIbK8g/tImr1kw9ncG";
+/// The password of `user`: a word that is nowhere by chance.
+pub const PASSWORD: &str = "s3cr3t-w0rd";
+const HTPASSWD: &str = "user:$2b$04$eR9oBetYsbXfTrimGmO0b.DnnlHpKK1WNJJsNmeqJEr3Pvxtcmn1C";
 
 /// Debian's docker-registry on a free port of loopback.
 pub struct Registry {
@@ -27,7 +28,7 @@ impl Registry {
         Registry::with("")
     }
 
-    /// One that wants `user` and `secret`.
+    /// One that wants `user` and [`PASSWORD`].
     pub fn with_password() -> Registry {
         Registry::with("auth: {htpasswd: {realm: test, path: HTPASSWD}}\n")
     }
