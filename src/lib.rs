@@ -34,3 +34,4 @@ pub mod supervisor;
 pub mod api;
 // FACES
 pub mod cli;
+pub mod shim;

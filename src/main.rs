@@ -1,7 +1,13 @@
-//! podshim: see the library. Dispatches on the program's name; the containerd shim will be the other one.
+//! podshim: see the library. Dispatches on the program's name.
 
+use podshim::{cli, shim};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::from(podshim::cli::main())
+    let name = std::env::args_os().next().unwrap_or_default();
+    ExitCode::from(if shim::is_named(&name) {
+        shim::main()
+    } else {
+        cli::main()
+    })
 }

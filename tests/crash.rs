@@ -8,5 +8,8 @@ mod crash {
     mod keeper;
     mod lives;
     mod processes;
+    mod reboot;
+    mod snapshot;
     mod supervisor;
+    mod upgrade;
 }

@@ -4,10 +4,12 @@
 mod support;
 
 mod faults {
+    mod callers;
     mod disk;
     mod faulty;
     mod image;
     mod machine;
     mod runtime;
     mod sandbox;
+    mod stalled;
 }

@@ -459,6 +459,7 @@ fn every_verb_of_the_command_line_has_its_file() {
         .filter(|(path, _)| path == "src/cli/args.rs")
         .flat_map(|(_, text)| verbs(text))
         .collect();
+    assert!(!verbs.is_empty(), "the grammar is in src/cli/args.rs");
     let missing: Vec<&String> = verbs
         .iter()
         .filter(|verb| !cli.join(format!("{verb}.rs")).exists() && !cli.join(verb).is_dir())

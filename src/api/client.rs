@@ -97,6 +97,16 @@ impl Client {
             .ok_or_else(|| self.io(io::ErrorKind::UnexpectedEof.into()))
     }
 
+    /// Lets a supervisor of this program go on with the pod; returns when it was accepted.
+    pub fn replace(&mut self, program: &Path) -> Result<(), ClientError> {
+        self.send(&Call::Replace {
+            program: program.to_owned(),
+        })?;
+        self.receive()?
+            .map(|_| ())
+            .ok_or_else(|| self.io(io::ErrorKind::UnexpectedEof.into()))
+    }
+
     /// Begins to watch; [`Client::next_view`] then gives the view now and each later one.
     pub fn watch(&mut self) -> Result<(), ClientError> {
         self.send(&Call::Watch { more: true })

@@ -3,14 +3,21 @@
 use crate::api::wire::{Call, INTERFACE, MAX_REQUEST_BYTES, Reply};
 use crate::supervisor::Handle;
 use serde_json::json;
+use std::collections::VecDeque;
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
-/// Connections served at a time. More wait in the socket's backlog; each costs a few KiB.
+/// Connections served at a time; each costs a few KiB. For one more, the one that has been silent longest is closed: so many that
+/// say nothing keep nobody out.
 const MAX_CONNECTIONS: usize = 64;
 /// How long a client may take to send a request or to take a reply: local programs need microseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -18,16 +25,20 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Serves the control socket until the pod's loop ends (it drops the other side of `handle`).
 pub async fn serve(listener: UnixListener, handle: Handle) {
     let mut connections = JoinSet::new();
+    let mut open: VecDeque<Open> = VecDeque::new();
     loop {
         tokio::select! {
             // Ended connections first: they make room.
             biased;
             Some(_) = connections.join_next() => {}
             () = handle.ended() => break,
-            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => {
+            accepted = listener.accept() => {
                 match accepted {
-                    Ok((stream, _)) if is_allowed(&stream) => {
-                        connections.spawn(converse(stream, handle.clone()));
+                    Ok((stream, _)) if is_allowed(&stream) && make_room(&mut open) => {
+                        let is_served = Arc::default();
+                        let talk = converse(stream, handle.clone(), Arc::clone(&is_served));
+                        let task = connections.spawn(talk);
+                        open.push_back(Open { task, is_served });
                     }
                     Ok(_) => {}
                     // Out of descriptors, say: wait instead of spinning.
@@ -43,6 +54,29 @@ pub async fn serve(listener: UnixListener, handle: Handle) {
     .await;
 }
 
+/// A connection.
+struct Open {
+    task: AbortHandle,
+    /// A request of its is being answered, or it watches.
+    is_served: Arc<AtomicBool>,
+}
+
+/// Whether there is room for one more connection, if need be by closing one that is silent.
+fn make_room(open: &mut VecDeque<Open>) -> bool {
+    open.retain(|one| !one.task.is_finished());
+    if open.len() < MAX_CONNECTIONS {
+        return true;
+    }
+    let silent = open
+        .iter()
+        .position(|one| !one.is_served.load(Ordering::Relaxed));
+    let closed = silent.and_then(|index| open.remove(index));
+    closed.is_some_and(|one| {
+        one.task.abort();
+        true
+    })
+}
+
 /// Root, or the user this process runs as.
 fn is_allowed(stream: &UnixStream) -> bool {
     let own = nix::unistd::geteuid().as_raw();
@@ -51,9 +85,19 @@ fn is_allowed(stream: &UnixStream) -> bool {
         .is_ok_and(|peer| peer.uid() == 0 || peer.uid() == own)
 }
 
-async fn converse(mut stream: UnixStream, handle: Handle) -> io::Result<()> {
+async fn converse(
+    mut stream: UnixStream,
+    handle: Handle,
+    is_served: Arc<AtomicBool>,
+) -> io::Result<()> {
     let mut pending = Vec::new();
-    while let Some(request) = timeout(PATIENCE, read_request(&mut stream, &mut pending)).await?? {
+    loop {
+        is_served.store(false, Ordering::Relaxed);
+        let read = timeout(PATIENCE, read_request(&mut stream, &mut pending));
+        let Some(request) = read.await?? else {
+            return Ok(());
+        };
+        is_served.store(true, Ordering::Relaxed);
         match Call::parse(&request) {
             Err(reply) => send(&mut stream, &reply).await?,
             Ok(Call::Watch { more }) => watch(&mut stream, &handle, more).await?,
@@ -62,6 +106,17 @@ async fn converse(mut stream: UnixStream, handle: Handle) -> io::Result<()> {
                     Some(Ok(())) => Reply::ok(json!({})),
                     Some(Err(refusal)) => Reply::refused(&refusal),
                     None => return Ok(()),
+                };
+                send(&mut stream, &reply).await?;
+            }
+            Ok(Call::Replace { program }) => {
+                let reply = match open_program(&program) {
+                    Err(_) => Reply::invalid("program"),
+                    Ok(program) => match handle.replace(program.into()).await {
+                        Some(true) => Reply::ok(json!({})),
+                        Some(false) => Reply::irreplaceable(),
+                        None => return Ok(()),
+                    },
                 };
                 send(&mut stream, &reply).await?;
             }
@@ -77,7 +132,17 @@ async fn converse(mut stream: UnixStream, handle: Handle) -> io::Result<()> {
             }
         }
     }
-    Ok(())
+}
+
+/// Opens a regular file; anything else might keep us waiting.
+fn open_program(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true).custom_flags(nix::libc::O_NONBLOCK);
+    let file = options.open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::ErrorKind::InvalidInput.into()),
+    }
 }
 
 /// The bytes up to the next NUL; `None` when the client has left.

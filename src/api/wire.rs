@@ -3,6 +3,7 @@
 use crate::pod::{PodView, Refusal, Request};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 
 /// What `org.varlink.service.GetInterfaceDescription` answers.
 pub const INTERFACE: &str = include_str!("io.podshim.Pod.varlink");
@@ -31,6 +32,11 @@ pub enum Call {
     Watch {
         /// Keep sending.
         more: bool,
+    },
+    /// Let a supervisor of another program go on with the pod.
+    Replace {
+        /// Path of the program.
+        program: PathBuf,
     },
     /// `org.varlink.service.GetInfo`.
     Info,
@@ -64,6 +70,13 @@ impl Call {
                     .map_err(|_| Reply::invalid("request"))
             }
             "io.podshim.Pod.Watch" => Ok(Call::Watch { more: raw.more }),
+            "io.podshim.Pod.Replace" => match raw.parameters.get("program").and_then(Value::as_str)
+            {
+                Some(program) => Ok(Call::Replace {
+                    program: program.into(),
+                }),
+                None => Err(Reply::invalid("program")),
+            },
             "org.varlink.service.GetInfo" => Ok(Call::Info),
             "org.varlink.service.GetInterfaceDescription" => Ok(Call::Describe),
             other => Err(Reply {
@@ -81,6 +94,9 @@ impl Call {
                 json!({ "method": "io.podshim.Pod.Request", "parameters": { "request": request } })
             }
             Call::Watch { more } => json!({ "method": "io.podshim.Pod.Watch", "more": more }),
+            Call::Replace { program } => {
+                json!({ "method": "io.podshim.Pod.Replace", "parameters": { "program": program } })
+            }
             Call::Info => json!({ "method": "org.varlink.service.GetInfo" }),
             Call::Describe => {
                 let parameters = json!({ "interface": "io.podshim.Pod" });
@@ -119,6 +135,15 @@ impl Reply {
         }
     }
 
+    /// There is no keeper that could start another supervisor.
+    pub fn irreplaceable() -> Reply {
+        Reply {
+            error: Some("io.podshim.Pod.Irreplaceable".into()),
+            parameters: json!({}),
+            continues: false,
+        }
+    }
+
     /// A part of the request is wrong.
     pub fn invalid(parameter: &str) -> Reply {
         Reply {
@@ -150,7 +175,11 @@ mod tests {
             grace_seconds: Some(3),
             force: false,
         });
-        for call in [stop, Call::Watch { more: true }, Call::Info, Call::Describe] {
+        let replace = Call::Replace {
+            program: "/p".into(),
+        };
+        let watch = Call::Watch { more: true };
+        for call in [stop, replace, watch, Call::Info, Call::Describe] {
             let bytes = call.to_bytes();
             let (last, body) = bytes.split_last().expect("not empty");
             assert_eq!((*last, Call::parse(body)), (0, Ok(call)));

@@ -63,6 +63,8 @@ impl Signal {
     pub const TERM: Signal = Signal(15);
     /// Interrupt from a terminal.
     pub const INT: Signal = Signal(2);
+    /// SIGHUP.
+    pub const HUP: Signal = Signal(1);
 
     /// The signal of this number, if there is one.
     pub fn from_number(number: i32) -> Option<Signal> {

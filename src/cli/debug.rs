@@ -6,7 +6,7 @@ use crate::cli::settings::Settings;
 use crate::cli::{debug_container, pods, report, table, timeline};
 use crate::pod::{Comparison, Difference, Moment, MomentKind, Replayed, Timeline, replay};
 use crate::store::{PodDir, read_events, read_journal, read_json};
-use crate::supervisor::{Plan, PodRecord, Snapshot};
+use crate::supervisor::{PLAN, Plan, PodRecord, Snapshot};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -111,8 +111,7 @@ fn recorded(settings: &Settings, what: &str) -> Result<PodRecord, Failed> {
     }
     let dir = PodDir::new(path, path);
     let snapshot = Snapshot::read(&dir).map_err(cannot("read the pod's snapshot"))?;
-    let plan: Option<Plan> =
-        read_json(&dir.file("plan.json")).map_err(cannot("read the pod's plan"))?;
+    let plan: Option<Plan> = read_json(&dir.file(PLAN)).map_err(cannot("read the pod's plan"))?;
     let no_plan = || Failed::new(Code::Usage, Lacks::Plan(what.to_owned()));
     Ok(PodRecord {
         dir,

@@ -1,18 +1,25 @@
 //! `delete`: stop a pod and remove everything of it.
 
+use crate::base::PodUid;
 use crate::cli::args::DeleteArgs;
 use crate::cli::exit::{Code, DONE, Failed, Outcome, cannot};
 use crate::cli::pods::{self, Selector};
 use crate::cli::settings::Settings;
-use crate::cli::{follow, report, source, spawn, stop, volume};
+use crate::cli::{follow, report, source, spawn, stop, volume, wreck};
 use crate::manifest::{self, Findings, Strictness};
 use crate::pod::Request;
 use crate::store::release_name;
-use crate::supervisor::PodRecord;
+use crate::supervisor::{PodRecord, list_pods};
 use crate::sys::Lock;
+use std::time::Duration;
+
+/// How long a supervisor may take to answer to `--force`: milliseconds, unless it is stopped or its disk hangs.
+const ANSWER: Duration = Duration::from_secs(10);
+/// How long it may then take to end the pod: killing, deleting by a runtime that hangs, and cleaning up have deadlines of their own.
+const END: Duration = Duration::from_secs(60);
 
 pub(super) fn delete(settings: &Settings, args: &DeleteArgs) -> Outcome {
-    let pods = match chosen(settings, args) {
+    let (pods, wrecks) = match chosen(settings, args) {
         Err(failed) if failed.code == Code::NotFound && args.ignore_not_found => return DONE,
         other => other?,
     };
@@ -22,10 +29,19 @@ pub(super) fn delete(settings: &Settings, args: &DeleteArgs) -> Outcome {
         pods.iter().for_each(|pod| drop(stop::ask(pod, &request)));
     }
     let (mut done, mut failures) = (0, Vec::new());
-    for pod in &pods {
-        match delete_one(pod, args.grace_period, args.force, args.wait) {
+    let each = pods.iter().map(|pod| {
+        let deleted = delete_one(pod, args.grace_period, args.force, args.wait);
+        (pods::shown(pod), deleted)
+    });
+    let wrecks = wrecks.iter().map(|uid| {
+        let names = wreck::names(&settings.dirs, uid);
+        let name = names.first().map_or(&uid.0, |(_, name)| name);
+        (format!("pod/{name}"), wreck::remove(&settings.dirs, uid))
+    });
+    for (shown, deleted) in each.chain(wrecks) {
+        match deleted {
             Ok(()) => {
-                report::data(format_args!("{} deleted", pods::shown(pod)));
+                report::data(format_args!("{shown} deleted"));
                 done += 1;
             }
             Err(failed) => failures.push(failed),
@@ -44,28 +60,38 @@ pub(super) fn delete(settings: &Settings, args: &DeleteArgs) -> Outcome {
     }
 }
 
-fn chosen(settings: &Settings, args: &DeleteArgs) -> Result<Vec<PodRecord>, Failed> {
-    let mut chosen = Vec::new();
-    for name in &args.pods {
-        match pods::find(settings, name) {
+/// The pods that are meant, and with `--force` also those that cannot be read.
+fn chosen(settings: &Settings, args: &DeleteArgs) -> Result<(Vec<PodRecord>, Vec<PodUid>), Failed> {
+    let (mut chosen, mut wrecks) = (Vec::new(), Vec::new());
+    let in_files = named_in(args)?;
+    let in_files = in_files
+        .iter()
+        .map(|(namespace, name)| format!("{namespace}/{name}"));
+    for name in args.pods.iter().cloned().chain(in_files) {
+        match pods::find(settings, &name) {
             Ok(pod) => chosen.push(pod),
             Err(failed) if failed.code == Code::NotFound && args.ignore_not_found => {}
-            Err(failed) => return Err(failed),
+            Err(failed) => match pods::find_unreadable(settings, &name) {
+                Some(uid) if args.force => wrecks.push(uid),
+                _ => return Err(failed),
+            },
         }
     }
     if args.all || args.selector.is_some() {
         let selector = args.selector.as_deref().map(Selector::parse);
         chosen.extend(pods::all(settings, false, selector.as_ref()));
     }
-    for (namespace, name) in named_in(args)? {
-        let text = format!("{namespace}/{name}");
-        match pods::find(settings, &text) {
-            Ok(pod) => chosen.push(pod),
-            Err(failed) if failed.code == Code::NotFound && args.ignore_not_found => {}
-            Err(failed) => return Err(failed),
-        }
+    if args.all && args.force {
+        let (_, broken) = list_pods(&settings.dirs);
+        let is_here = |uid: &PodUid| {
+            let names = wreck::names(&settings.dirs, uid);
+            names
+                .iter()
+                .any(|(namespace, _)| *namespace == settings.namespace)
+        };
+        wrecks.extend(broken.into_iter().map(|(uid, _)| uid).filter(is_here));
     }
-    Ok(chosen)
+    Ok((chosen, wrecks))
 }
 
 /// The pods that the manifests name. What else is wrong with a manifest is no reason not to delete its pods.
@@ -101,12 +127,24 @@ pub(super) fn delete_one(
     force: bool,
     wait: bool,
 ) -> Result<(), Failed> {
-    stop::ask(pod, &request(grace, force))?;
-    if !wait {
+    let asked = match force {
+        true => stop::ask_within(pod, &request(grace, force), Some(ANSWER)),
+        false => stop::ask(pod, &request(grace, force)),
+    };
+    if !wait && asked.is_ok() {
         return Ok(());
     }
-    if !follow::has_ended(pod) {
-        follow::until_settled(pod)?;
+    let settled = asked.and_then(|()| match follow::has_ended(pod) {
+        true => Ok(()),
+        false => follow::until_settled(pod, force.then_some(END)),
+    });
+    match settled {
+        Err(error) if force => {
+            report::warn(report::chain(error.error.as_ref()));
+            report::warn("its supervisor is ended, too");
+            return wreck::remove(&pod.plan.dirs, &pod.plan.pod.uid);
+        }
+        other => other?,
     }
     // The keeper lets go of the lock as its last act: from then on nobody uses the directory.
     let lock = Lock::take(&pod.dir.file("lock")).map_err(cannot("wait for the pod's keeper"))?;

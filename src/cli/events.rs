@@ -7,7 +7,7 @@ use crate::cli::settings::Settings;
 use crate::cli::{follow, pods, table};
 use crate::pod::Event;
 use crate::store::read_events;
-use crate::supervisor::PodRecord;
+use crate::supervisor::{PLAN, PodRecord};
 use crate::sys;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -68,7 +68,7 @@ pub(super) fn events(settings: &Settings, args: &EventsArgs) -> Outcome {
 }
 
 fn is_over(pod: &PodRecord) -> Result<bool, Failed> {
-    Ok(!pod.dir.file("plan.json").exists() || follow::has_ended(&follow::reread(pod)?))
+    Ok(!pod.dir.file(PLAN).exists() || follow::has_ended(&follow::reread(pod)?))
 }
 
 fn print(events: &[(String, Event)], json: bool) -> Result<(), Failed> {

@@ -2,10 +2,10 @@
 
 use crate::api::{Client, ClientError};
 use crate::cli::exit::{Code, Failed, cannot};
-use crate::cli::{report, spawn};
+use crate::cli::{report, spawn, wreck};
 use crate::pod::{PodView, Refusal};
 use crate::store::{CONTROL_SOCKET, PodDir};
-use crate::supervisor::{PodRecord, Snapshot};
+use crate::supervisor::{PLAN, PodRecord, Snapshot};
 use crate::sys::Lock;
 use std::time::{Duration, Instant};
 
@@ -48,11 +48,15 @@ pub(super) fn is_supervised(pod: &PodRecord) -> bool {
     lock.exists() && Lock::try_take(&lock).is_ok_and(|lock| lock.is_none())
 }
 
-/// A pod whose keeper died gets a new one, which goes on from what it finds.
+/// A pod whose keeper died gets a new one, which goes on from what it finds; a keeper that has given up tries again.
 pub(super) fn ensure_supervised(pod: &PodRecord) -> Result<(), Failed> {
     let lock = Lock::try_take(&pod.dir.file("lock")).map_err(cannot("look at the pod's lock"))?;
     let ended = has_ended(&reread(pod)?);
-    let Some(lock) = lock.filter(|_| !ended) else {
+    if ended {
+        return Ok(());
+    }
+    let Some(lock) = lock else {
+        wreck::wake_keeper(&pod.dir);
         return Ok(());
     };
     let name = &pod.plan.pod.name;
@@ -91,10 +95,10 @@ pub(super) fn until(
     }
 }
 
-/// Waits for the pod's end, however long it takes; says what keeps it from it.
-pub(super) fn until_settled(pod: &PodRecord) -> Result<(), Failed> {
+/// Waits for the pod's end, however long it takes if no `limit` is given; says what keeps it from it.
+pub(super) fn until_settled(pod: &PodRecord, limit: Option<Duration>) -> Result<(), Failed> {
     let mut troubles = Troubles::default();
-    let settled = until(pod, None, |view| {
+    let settled = until(pod, limit.map(|limit| now() + limit), |view| {
         troubles.tell(pod, view);
         view.settled
     });
@@ -145,7 +149,7 @@ fn watch(
 
 /// An error if nobody supervises the pod and nobody will: its keeper has ended without settling it.
 fn lives_or_fails(pod: &PodRecord) -> Result<(), Failed> {
-    if !pod.dir.file("plan.json").exists() {
+    if !pod.dir.file(PLAN).exists() {
         return Err(Failed::new(
             Code::NotFound,
             format!("pod `{}` is gone", pod.plan.pod.name),

@@ -1,21 +1,21 @@
 //! This program's other lives: keeper, supervisor, helpers. They are told everything by their arguments.
 
 use crate::api;
-use crate::cli::exec_helper;
-use crate::cli::report;
+use crate::cli::{delete, exec_helper, report};
 use crate::image::{self, Pull};
 use crate::network::{self, Job, Namespace, NetworkError};
 use crate::pod::{Failure, FailureReason};
 use crate::probe::{self, PROBE_VERB};
 use crate::store::{PodDir, read_json};
 use crate::supervisor::{
-    EXEC_VERB, ExecAnswer, IMAGE_VERB, KEEPER_VERB, NETWORK_VERB, Plan, SUPERVISOR_VERB, keep,
-    supervise,
+    EXEC_VERB, End, ExecAnswer, HOPELESS, IMAGE_VERB, KEEPER_VERB, LINK, NETWORK_VERB, PLAN, Plan,
+    PodRecord, REPLACED, SUPERVISOR_VERB, keep, supervise,
 };
 use crate::sys::Lock;
 use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 /// Runs the life that the first argument names, if it names one; its exit code.
 pub(super) fn main(argv: &[OsString]) -> Option<u8> {
@@ -24,7 +24,8 @@ pub(super) fn main(argv: &[OsString]) -> Option<u8> {
     };
     let result = match (verb.to_str()?, rest) {
         (KEEPER_VERB, [state, data]) => keeper(state, data),
-        (SUPERVISOR_VERB, [state, data]) => supervisor(state, data),
+        (SUPERVISOR_VERB, [state, data, link]) => return Some(supervisor(state, data, link)),
+        (REMOVE_VERB, [state, data]) => remove(state, data),
         (IMAGE_VERB, [data, reference, policy]) => image_helper(data, reference, policy),
         (NETWORK_VERB, [operation, state, data, pid, start_time]) => network_helper(
             operation,
@@ -37,11 +38,13 @@ pub(super) fn main(argv: &[OsString]) -> Option<u8> {
     };
     Some(match result {
         Ok(()) => 0,
-        Err(error) => {
-            report::say(format_args!("error: {}", report::chain(error.as_ref())));
-            1
-        }
+        Err(error) => say(error.as_ref()),
     })
+}
+
+fn say(error: &dyn std::error::Error) -> u8 {
+    report::say(format_args!("error: {}", report::chain(error)));
+    1
 }
 
 type Result = std::result::Result<(), Box<dyn std::error::Error>>;
@@ -59,13 +62,57 @@ fn keeper(state: &OsString, data: &OsString) -> Result {
     )?)
 }
 
-fn supervisor(state: &OsString, data: &OsString) -> Result {
+/// Its exit code tells the keeper what to do next.
+fn supervisor(state: &OsString, data: &OsString, link: &OsString) -> u8 {
     report::start_logging(tracing_subscriber::filter::LevelFilter::INFO);
-    Ok(supervise(
-        PodDir::new(Path::new(state), Path::new(data)),
-        stdin()?,
-        api::serve,
-    )?)
+    if link != LINK {
+        report::say(format_args!(
+            "error: cannot follow a keeper that speaks version {} of our protocol",
+            link.display()
+        ));
+        return HOPELESS;
+    }
+    let keeper = match stdin() {
+        Ok(keeper) => keeper,
+        Err(error) => return say(&error),
+    };
+    let dir = PodDir::new(Path::new(state), Path::new(data));
+    match supervise(dir, keeper, api::serve) {
+        Ok(End::Settled) => 0,
+        Ok(End::Finished) => {
+            // It waits for the keeper and us to be gone. What it cannot remove, `doctor` finds.
+            let mut remover = Command::new("/proc/self/exe");
+            remover.arg(REMOVE_VERB).args([state, data]);
+            remover.stdin(Stdio::null()).stdout(Stdio::null());
+            remover.spawn().map_or_else(|error| say(&error), |_| 0)
+        }
+        Ok(End::Replaced) => REPLACED,
+        Err(error) => {
+            say(&error);
+            match error.is_hopeless() {
+                true => HOPELESS,
+                false => 1,
+            }
+        }
+    }
+}
+
+/// First argument of the program that makes it delete a pod that is over.
+const REMOVE_VERB: &str = "__remove";
+
+fn remove(state: &OsString, data: &OsString) -> Result {
+    let dir = PodDir::new(Path::new(state), Path::new(data));
+    let _lock = Lock::take(&dir.file("lock"))?;
+    let plan: Option<Plan> = read_json(&dir.file(PLAN))?;
+    let Some(plan) = plan else {
+        return Ok(());
+    };
+    let pod = PodRecord {
+        dir,
+        plan,
+        snapshot: None,
+    };
+    delete::remove(&pod).map_err(|failed| failed.error)
 }
 
 /// Prints how the command ended, as JSON.
@@ -102,7 +149,7 @@ fn network_helper(
     dir: PodDir,
     (pid, start_time): (&OsString, &OsString),
 ) -> Result {
-    let plan: Option<Plan> = read_json(&dir.file("plan.json"))?;
+    let plan: Option<Plan> = read_json(&dir.file(PLAN))?;
     let plan = plan.ok_or("the pod has no plan")?;
     let number = |text: &OsString| text.to_string_lossy().parse::<u64>();
     let (pid, start_time) = (u32::try_from(number(pid)?)?, number(start_time)?);

@@ -7,11 +7,11 @@ use crate::api::Client;
 use crate::base::PodUid;
 use crate::cli::exit::{Cannot, Failed, cannot};
 use crate::cli::settings::Settings;
-use crate::cli::{delete, follow, host, report};
+use crate::cli::{delete, follow, host, report, spawn};
 use crate::network::{self, Remains};
 use crate::runtime::{Layout, PodCgroup};
 use crate::store::{Dirs, find_name, release_name};
-use crate::supervisor::{KEEPER_VERB, PodRecord, list_pods};
+use crate::supervisor::{KEEPER_VERB, PLAN, PodRecord, list_pods};
 use crate::sys;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -93,6 +93,8 @@ pub(super) fn find(settings: &Settings) -> Vec<Leftover> {
     let mut known: BTreeSet<PodUid> = kept();
     known.extend(pods.iter().map(|pod| pod.plan.pod.uid.clone()));
     known.extend(broken.iter().map(|(uid, _)| uid.clone()));
+    // What ran when the machine went down is no leftover: `up` runs it again.
+    known.extend(spawn::wanted_after_boot(dirs));
     let mut found: Vec<Leftover> = pods.into_iter().filter_map(lost).collect();
     found.extend(
         broken
@@ -140,11 +142,14 @@ pub(super) fn find(settings: &Settings) -> Vec<Leftover> {
 
 /// A pod that nobody supervises though it has not ended, or that ended with an earlier boot.
 fn lost(pod: PodRecord) -> Option<Leftover> {
-    if is_young(&pod.dir.file("plan.json")) || follow::is_supervised(&pod) {
+    if is_young(&pod.dir.file(PLAN)) || follow::is_supervised(&pod) {
         return None;
     }
     let boot = pod.snapshot.as_ref().map(|s| s.boot_id.as_str());
     if boot.is_some_and(|boot| boot != sys::boot_id()) {
+        if pod.dir.data.join(PLAN).exists() {
+            return None;
+        }
         return Some(Leftover::EarlierBoot(Box::new(pod)));
     }
     (!follow::has_ended(&pod)).then(|| Leftover::Unsupervised(Box::new(pod)))
@@ -259,7 +264,11 @@ pub(super) fn fix(settings: &Settings, leftover: &Leftover) -> Result<(), Failed
             delete::remove(pod)
         }
         Leftover::Unreadable(uid, _) => {
-            let hint = format!("look into `{}`", settings.dirs.pod(uid).state.display());
+            let dir = settings.dirs.pod(uid).state;
+            let hint = format!(
+                "look into `{}`; `podshim delete --force {uid}` ends and removes it",
+                dir.display()
+            );
             Err(Failed::from(Unfixable).hint(hint))
         }
         Leftover::Name {
@@ -326,7 +335,7 @@ fn remove(path: &Path) -> Result<(), Cannot> {
 }
 
 /// An error if something is mounted at or below a path: it may be the user's own data.
-fn unmounted(path: &Path) -> Result<(), Cannot> {
+pub(super) fn unmounted(path: &Path) -> Result<(), Cannot> {
     let what = format!("remove `{}`", path.display());
     let mounts = match std::fs::read_to_string("/proc/self/mountinfo") {
         Ok(mounts) => mounts,

@@ -17,6 +17,7 @@ mod exec_helper;
 mod exit;
 mod follow;
 mod foreground;
+mod generate;
 mod get;
 mod hidden;
 mod host;
@@ -35,6 +36,7 @@ mod render;
 mod report;
 mod run;
 mod settings;
+mod shutdown;
 mod simulate;
 mod source;
 mod spawn;
@@ -42,11 +44,14 @@ mod stop;
 mod table;
 mod terminal;
 mod timeline;
+mod up;
+mod upgrade_supervisors;
 mod version;
 mod volume;
 mod wait;
 mod wait_child;
 mod why;
+mod wreck;
 
 use args::{Cli, Verb};
 use clap::{CommandFactory, FromArgMatches};
@@ -86,6 +91,12 @@ pub fn main() -> u8 {
         Verb::Image(args) => image::image(&settings, &args.verb),
         Verb::Volume(args) => volume::volume(&settings, &args.verb),
         Verb::Doctor(args) => doctor::doctor(&settings, &args),
+        Verb::Up => up::up(&settings),
+        Verb::Shutdown(args) => shutdown::shutdown(&settings, &args),
+        Verb::UpgradeSupervisors(args) => {
+            upgrade_supervisors::upgrade_supervisors(&settings, &args)
+        }
+        Verb::Generate(args) => generate::generate(&settings, &args),
         Verb::Info(args) => info::info(&settings, &matches, &args),
         Verb::Version(args) => version::version(&args),
     };

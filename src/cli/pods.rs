@@ -1,5 +1,6 @@
 //! Finding pods by what people type: `[namespace/]name[/container]`, a UID, or the beginning of a UID.
 
+use crate::base::PodUid;
 use crate::cli::exit::{Code, Failed, cannot};
 use crate::cli::report;
 use crate::cli::settings::Settings;
@@ -50,10 +51,8 @@ pub(super) fn find_with_container(
     for (namespace, name, container) in &readings {
         let uid = find_name(&settings.dirs, namespace, name);
         if let Some(pod) = uid.and_then(|uid| read_pod(&settings.dirs, &uid).transpose()) {
-            return Ok((
-                pod.map_err(cannot(format!("read pod `{text}`")))?,
-                container.map(str::to_owned),
-            ));
+            let pod = pod.map_err(|e| unreadable(text, e))?;
+            return Ok((pod, container.map(str::to_owned)));
         }
     }
     let (uid, container) = text
@@ -70,9 +69,36 @@ fn by_uid(settings: &Settings, prefix: &str) -> Result<Option<PodRecord>, Failed
     if prefix.len() < MIN_UID_PREFIX {
         return Ok(None);
     }
-    let (mut pods, _) = list_pods(&settings.dirs);
+    let (mut pods, mut broken) = list_pods(&settings.dirs);
     pods.retain(|pod| pod.plan.pod.uid.0.starts_with(prefix));
-    Ok(if pods.len() == 1 { pods.pop() } else { None })
+    broken.retain(|(uid, _)| uid.0.starts_with(prefix));
+    match (pods.len(), broken.pop()) {
+        (0, Some((uid, error))) if broken.is_empty() => Err(unreadable(&uid.0, error)),
+        (1, None) => Ok(pods.pop()),
+        _ => Ok(None),
+    }
+}
+
+/// What is written of a pod cannot be understood. Its containers may well run.
+fn unreadable(name: &str, error: std::io::Error) -> Failed {
+    let what = cannot(format!("read pod `{name}`"))(error);
+    Failed::from(what).hint(format!(
+        "its containers run on; `podshim delete --force {name}` ends and removes it all the same"
+    ))
+}
+
+/// The pod that `text` names by its name or UID, though it cannot be read.
+pub(super) fn find_unreadable(settings: &Settings, text: &str) -> Option<PodUid> {
+    let text = text.strip_prefix("pod/").unwrap_or(text);
+    let (namespace, name) = text.split_once('/').unwrap_or((&settings.namespace, text));
+    let named = find_name(&settings.dirs, namespace, name);
+    let (_, broken) = list_pods(&settings.dirs);
+    let is_it = |uid: &PodUid| match &named {
+        Some(named) => named == uid,
+        None => text.len() >= MIN_UID_PREFIX && uid.0.starts_with(text),
+    };
+    let mut found = broken.into_iter().map(|(uid, _)| uid).filter(is_it);
+    found.next().filter(|_| found.next().is_none())
 }
 
 /// Every pod that fits: of the namespace or all, with these labels. What cannot be read is warned of.
@@ -88,6 +114,15 @@ pub(super) fn all(
     pods.retain(|pod| all_namespaces || pod.plan.pod.namespace == settings.namespace);
     pods.retain(|pod| selector.is_none_or(|selector| selector.fits(&pod.plan.pod.labels)));
     pods
+}
+
+/// Every pod of this installation, and why others cannot be read.
+pub(super) fn everywhere(settings: &Settings) -> (Vec<PodRecord>, Vec<Failed>) {
+    let (pods, broken) = list_pods(&settings.dirs);
+    let broken = broken
+        .into_iter()
+        .map(|(uid, error)| unreadable(&uid.0, error));
+    (pods, broken.collect())
 }
 
 /// The container that is meant: the one named, the only app container, or the annotated one.

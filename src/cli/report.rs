@@ -34,12 +34,21 @@ pub(super) fn chain(error: &dyn Error) -> String {
 }
 
 /// Does something with each of several; what fails is reported and the rest goes on.
-pub(super) fn each<T>(all: &[T], mut act: impl FnMut(&T) -> Result<(), Failed>) -> Outcome {
+pub(super) fn each<T>(all: &[T], act: impl FnMut(&T) -> Result<(), Failed>) -> Outcome {
+    each_of(all.len(), all.iter(), act)
+}
+
+/// The same with `count` that come one by one.
+pub(super) fn each_of<T>(
+    count: usize,
+    all: impl Iterator<Item = T>,
+    mut act: impl FnMut(T) -> Result<(), Failed>,
+) -> Outcome {
     let (mut done, mut failed) = (0, None);
     for one in all {
         match act(one) {
             Ok(()) => done += 1,
-            Err(error) if all.len() == 1 => return Err(error),
+            Err(error) if count == 1 => return Err(error),
             Err(error) => {
                 print(&error, false);
                 failed = Some(error.code);

@@ -5,6 +5,7 @@ use crate::bundle;
 use crate::cli::args::RunArgs;
 use crate::cli::exit::{Code, DONE, Failed, Outcome, cannot};
 use crate::cli::settings::Settings;
+use crate::cli::spawn::AfterBoot;
 use crate::cli::{delete, follow, foreground, host, network, pods, ports, report, source, spawn};
 use crate::manifest::{ConfigObject, Pod, Profile};
 use crate::pod::{ContainerState, Phase, PodView, Request};
@@ -50,8 +51,11 @@ pub(super) fn run(settings: &Settings, args: &RunArgs) -> Outcome {
         [pod] if !args.detach => foreground::attend(pod, args),
         _ => {
             for pod in &started {
-                let view = follow::until(pod, None, is_past_start)?;
-                tell_trouble(pod, &view);
+                match follow::until(pod, None, is_past_start) {
+                    // It was as quick as that.
+                    Err(_) if args.rm && !pod.dir.state.exists() => {}
+                    view => tell_trouble(pod, &view?),
+                }
                 report::data(pods::shown(pod));
             }
             DONE
@@ -97,6 +101,7 @@ fn plan(
         image_environment: image_environment(),
         backoff_ms: (first, longest),
         rejected,
+        remove_at_end: args.rm && args.detach,
     })
 }
 
@@ -154,7 +159,12 @@ fn start(settings: &Settings, args: &RunArgs, plan: &Plan) -> Result<PodRecord, 
             delete::delete_one(&older, None, false, true)?;
         }
     }
-    let dir = spawn::spawn(plan)?;
+    // What runs in the foreground belongs to whoever runs it.
+    let after_boot = match args.detach {
+        true => AfterBoot::RunAgain,
+        false => AfterBoot::Forget,
+    };
+    let dir = spawn::spawn(plan, after_boot)?;
     Ok(PodRecord {
         dir,
         plan: plan.clone(),

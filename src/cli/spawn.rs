@@ -1,9 +1,10 @@
 //! From a plan to a running pod: its directory, its name, its keeper.
 
 use crate::api::{self, Client};
+use crate::base::PodUid;
 use crate::cli::exit::{Code, Failed, cannot};
 use crate::store::{Dirs, NameTaken, PodDir, claim_name, release_name, write_json};
-use crate::supervisor::{HOST_MOUNTS, KEEPER_VERB, Plan, SNAPSHOT};
+use crate::supervisor::{HOST_MOUNTS, KEEPER_VERB, PLAN, Plan, SNAPSHOT};
 use crate::sys::{self, Lock};
 use std::fs::File;
 use std::io::{self, Write};
@@ -11,8 +12,17 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Child, Command, Stdio};
 
+/// What `up` is to do with a pod after the machine has booted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AfterBoot {
+    /// Run it again, as its restart policy says.
+    RunAgain,
+    /// Clear away what is left of it.
+    Forget,
+}
+
 /// Makes the pod exist and starts its keeper. When this fails, nothing is left.
-pub(super) fn spawn(plan: &Plan) -> Result<PodDir, Failed> {
+pub(super) fn spawn(plan: &Plan, after_boot: AfterBoot) -> Result<PodDir, Failed> {
     let (dirs, pod) = (&plan.dirs, &plan.pod);
     let dir = dirs.pod(&pod.uid);
     claim_name(dirs, &pod.namespace, &pod.name, &pod.uid).map_err(|e| match &e {
@@ -25,13 +35,20 @@ pub(super) fn spawn(plan: &Plan) -> Result<PodDir, Failed> {
         }
         NameTaken::Io { .. } => Failed::from(e),
     })?;
+    // What a pod of an earlier boot had is not ours to remove.
+    let had_data = dir.data.exists();
     let start = || -> io::Result<()> {
         sys::create_dirs(&dirs.state.join("pods"), 0o700)?;
         // Not recursive: a UID that exists belongs to another pod.
         std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700)
             .create(&dir.state)?;
         sys::create_dirs(&dir.data, 0o700)?;
-        write_json(&dir.file("plan.json"), plan)?;
+        write_json(&dir.file(PLAN), plan)?;
+        match after_boot {
+            // The state is gone after a boot, the data is not.
+            AfterBoot::RunAgain => write_json(&dir.data.join(PLAN), plan)?,
+            AfterBoot::Forget => forget_after_boot(&dir)?,
+        }
         if pod
             .shared_volumes()
             .any(|volume| volume.source.is_of_host())
@@ -44,7 +61,10 @@ pub(super) fn spawn(plan: &Plan) -> Result<PodDir, Failed> {
     if let Err(error) = start() {
         let conflict = error.kind() == io::ErrorKind::AlreadyExists;
         if !conflict {
-            let _ = remove_files(dirs, &dir);
+            let _ = match had_data {
+                true => std::fs::remove_dir_all(&dir.state),
+                false => remove_files(dirs, &dir),
+            };
         }
         let _ = release_name(dirs, &pod.namespace, &pod.name, &pod.uid);
         let code = if conflict {
@@ -58,6 +78,24 @@ pub(super) fn spawn(plan: &Plan) -> Result<PodDir, Failed> {
         ));
     }
     Ok(dir)
+}
+
+/// The pod is not to run again after the machine has booted.
+pub(super) fn forget_after_boot(dir: &PodDir) -> io::Result<()> {
+    match std::fs::remove_file(dir.data.join(PLAN)) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// The pods that are to run again if the machine has booted since.
+pub(super) fn wanted_after_boot(dirs: &Dirs) -> Vec<PodUid> {
+    let entries = std::fs::read_dir(dirs.data.join("pods"));
+    let entries = entries.into_iter().flatten().flatten();
+    let wanted = entries.filter(|entry| entry.path().join(PLAN).exists());
+    wanted
+        .map(|entry| PodUid(entry.file_name().to_string_lossy().into_owned()))
+        .collect()
 }
 
 /// Starts a keeper on a pod's directory. It gets the pod's lock, so that there is one at a time, and the listening socket, so that

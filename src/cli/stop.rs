@@ -2,13 +2,13 @@
 
 use crate::api::{Client, ClientError};
 use crate::cli::args::StopArgs;
-use crate::cli::exit::{Code, Failed, Outcome};
-use crate::cli::follow;
-use crate::cli::pods;
-use crate::cli::report;
+use crate::cli::exit::{Code, Failed, Outcome, cannot};
 use crate::cli::settings::Settings;
+use crate::cli::{follow, pods, report, spawn};
 use crate::pod::Request;
 use crate::supervisor::PodRecord;
+use std::io;
+use std::time::Duration;
 
 /// Supervisors that may die under one request: the keeper waits before the fifth for a second, before the eighth for five.
 const MAX_DEATHS: u32 = 8;
@@ -19,8 +19,9 @@ pub(super) fn stop(settings: &Settings, args: &StopArgs) -> Outcome {
         force: false,
     };
     each(settings, &args.pods, |pod| {
+        spawn::forget_after_boot(&pod.dir).map_err(cannot("forget the pod's wish to run"))?;
         ask(pod, &request)?;
-        follow::until_settled(pod)?;
+        follow::until_settled(pod, None)?;
         report::data(format_args!("{} stopped", pods::shown(pod)));
         Ok(())
     })
@@ -37,8 +38,26 @@ pub(super) fn each(
     })
 }
 
+/// The same with `count` pods at hand.
+pub(super) fn each_pod(
+    count: usize,
+    pods: impl Iterator<Item = Result<PodRecord, Failed>>,
+    mut act: impl FnMut(&PodRecord) -> Result<(), Failed>,
+) -> Outcome {
+    report::each_of(count, pods, |pod| pod.and_then(|pod| act(&pod)))
+}
+
 /// Asks the machine of a pod for something; a pod that has ended needs no stop.
 pub(super) fn ask(pod: &PodRecord, request: &Request) -> Result<(), Failed> {
+    ask_within(pod, request, None)
+}
+
+/// The same; each supervisor that is asked may take so long to answer.
+pub(super) fn ask_within(
+    pod: &PodRecord,
+    request: &Request,
+    patience: Option<Duration>,
+) -> Result<(), Failed> {
     let is_stop = matches!(request, Request::Stop { .. });
     if follow::has_ended(pod) {
         if is_stop {
@@ -52,11 +71,18 @@ pub(super) fn ask(pod: &PodRecord, request: &Request) -> Result<(), Failed> {
     let mut deaths = 0;
     loop {
         follow::ensure_supervised(pod)?;
-        let asked =
-            Client::connect(&pod.dir).and_then(|mut client| client.request(request.clone()));
+        let asked = Client::connect(&pod.dir).and_then(|mut client| {
+            client.set_timeout(patience)?;
+            client.request(request.clone())
+        });
         match asked {
             // It ended while we were asking.
             Err(_) if is_stop && follow::has_ended(&follow::reread(pod)?) => return Ok(()),
+            Err(ClientError::Io { source, .. }) if is_timeout(&source) => {
+                let name = &pod.plan.pod.name;
+                let message = format!("the supervisor of pod `{name}` does not answer");
+                return Err(Failed::new(Code::Timeout, message));
+            }
             // Its supervisor died: the next one may be asked to stop once more, but a signal may have been sent.
             Err(ClientError::Io { .. }) if is_stop && deaths < MAX_DEATHS => {
                 deaths += 1;
@@ -65,4 +91,12 @@ pub(super) fn ask(pod: &PodRecord, request: &Request) -> Result<(), Failed> {
             other => return other.map_err(follow::refused),
         }
     }
+}
+
+/// What a socket says when its time is up.
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+    )
 }

@@ -6,7 +6,7 @@ use crate::cli::report;
 use crate::cli::settings::Settings;
 use crate::cli::{follow, pods, table};
 use crate::pod::{self, PodView};
-use crate::supervisor::PodRecord;
+use crate::supervisor::{PLAN, PodRecord};
 use std::time::{Duration, Instant};
 
 /// Pause between two looks for a directory that goes away.
@@ -76,7 +76,7 @@ impl What {
 
 fn wait_for(pod: &PodRecord, what: &What, deadline: Option<Instant>) -> Result<(), Failed> {
     if let What::Delete = what {
-        while pod.dir.file("plan.json").exists() {
+        while pod.dir.file(PLAN).exists() {
             if deadline.is_some_and(|at| follow::now() >= at) {
                 let message = format!(
                     "timed out waiting for pod `{}` to be deleted",

@@ -63,6 +63,15 @@ pub enum Input {
         /// `status.message`.
         message: String,
     },
+    /// Something that was done about the pod from outside, for its events.
+    Noted {
+        /// The event's reason.
+        reason: String,
+        /// The container it is about, if it is about one.
+        container: Option<String>,
+        /// One line for people.
+        message: String,
+    },
     /// The deadline of `next_deadline` has come.
     Timer,
 }

@@ -115,6 +115,11 @@ impl Machine {
         self.state.ephemeral()
     }
 
+    /// `view().settled`: nothing will happen any more.
+    pub fn is_settled(&self) -> bool {
+        self.state.settled
+    }
+
     /// Whether the last step was the everyday of probes that go well: a replay does without it.
     pub fn was_idle(&self) -> bool {
         self.is_idle

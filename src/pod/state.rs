@@ -31,6 +31,18 @@ pub struct State {
     pub(super) ever_created: bool,
     pub(super) clean_up: Task,
     pub(super) settled: bool,
+    /// Warnings told last, so that what is tried for ever is not told for ever.
+    #[serde(default)]
+    pub(super) told: Vec<Told>,
+}
+
+/// A warning and how often it came in a row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Told {
+    pub reason: String,
+    pub container: Option<usize>,
+    pub message: String,
+    pub count: u64,
 }
 
 /// An operation that is not on an instance: one at a time, again after a failure.
@@ -258,6 +270,7 @@ impl State {
             ever_created: false,
             clean_up: Task::default(),
             settled: false,
+            told: Vec::new(),
         }
     }
 

@@ -20,6 +20,8 @@ pub struct Driver {
     pub root: PathBuf,
     /// Whether cgroups are made through systemd.
     pub systemd_cgroup: bool,
+    /// More options of `create`: `--no-pivot`, `--no-new-keyring`.
+    pub create_flags: Vec<&'static str>,
     /// When calls are given up.
     pub deadlines: Deadlines,
 }
@@ -104,6 +106,7 @@ impl Driver {
             runtime,
             root,
             systemd_cgroup: false,
+            create_flags: Vec::new(),
             deadlines: Deadlines::default(),
         }
     }
@@ -126,6 +129,7 @@ impl Driver {
         if let InitIo::Console { socket } = &create.io {
             args.extend(["--console-socket".into(), socket.into()]);
         }
+        args.extend(self.create_flags.iter().map(OsString::from));
         args.push(create.id.0.as_str().into());
         let call = self.call(
             "create container",
@@ -223,7 +227,7 @@ impl Driver {
         args
     }
 
-    fn call<'a>(
+    pub(super) fn call<'a>(
         &'a self,
         verb: &'static str,
         args: Vec<OsString>,
@@ -254,7 +258,7 @@ pub(super) fn checked(id: &InstanceId) -> Result<&str, RuntimeError> {
 }
 
 /// Removes a file that an earlier call may have left, so that it is not taken for this call's.
-fn absent(path: &Path) -> Result<(), RuntimeError> {
+pub(super) fn absent(path: &Path) -> Result<(), RuntimeError> {
     match std::fs::remove_file(path) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => Err(RuntimeError::Clear {
             path: path.to_owned(),

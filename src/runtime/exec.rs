@@ -1,8 +1,8 @@
 //! The command line of `exec`.
 
 use crate::base::InstanceId;
-use crate::runtime::driver::checked;
-use crate::runtime::{CgroupError, Driver, PodCgroup, RuntimeError, pid_file};
+use crate::runtime::driver::{absent, checked};
+use crate::runtime::{CgroupError, Driver, InitIo, PodCgroup, RuntimeError, pid_file};
 use rustix::process::{
     Pid, PidfdFlags, Signal, getpgid, kill_process_group, pidfd_open, pidfd_send_signal,
 };
@@ -26,18 +26,41 @@ impl Driver {
     /// The whole command line of `exec`, the program first. The runtime ends once the process runs, and leaves it to the
     /// nearest subreaper; its own complaints go to its standard error.
     pub fn exec_argv(&self, exec: &ExecCall<'_>) -> Result<Vec<OsString>, RuntimeError> {
-        let id = checked(exec.id)?;
         let mut argv = vec![self.runtime.path.as_os_str().into()];
         argv.extend(self.global_args(None));
-        argv.extend(["exec".into(), "--detach".into()]);
-        argv.extend(["--process".into(), exec.process.into()]);
-        argv.extend(["--pid-file".into(), exec.pid_file.into()]);
-        if let Some(socket) = exec.console {
-            argv.extend(["--console-socket".into(), socket.into()]);
-        }
-        argv.push(id.into());
+        argv.extend(exec_args(exec)?);
         Ok(argv)
     }
+
+    /// Runs a process in a running container and gives back its id in our PID namespace. The process becomes a child of the
+    /// nearest subreaper. `exec.console` goes with [`InitIo::Console`].
+    pub async fn exec(
+        &self,
+        exec: &ExecCall<'_>,
+        log: &Path,
+        io: InitIo,
+    ) -> Result<u32, RuntimeError> {
+        absent(exec.pid_file)?;
+        let args = exec_args(exec)?;
+        let call = self.call("exec in container", args, self.deadlines.start, Some(log));
+        call.lending(io).await?;
+        pid_file::read(exec.pid_file).map_err(|source| RuntimeError::PidFile {
+            path: exec.pid_file.to_owned(),
+            source,
+        })
+    }
+}
+
+fn exec_args(exec: &ExecCall<'_>) -> Result<Vec<OsString>, RuntimeError> {
+    let id = checked(exec.id)?;
+    let mut args = vec!["exec".into(), "--detach".into()];
+    args.extend(["--process".into(), exec.process.into()]);
+    args.extend(["--pid-file".into(), exec.pid_file.into()]);
+    if let Some(socket) = exec.console {
+        args.extend(["--console-socket".into(), socket.into()]);
+    }
+    args.push(id.into());
+    Ok(args)
 }
 
 /// Kills what an `exec` with this pid file started, with its process group: it leads a session of its own, which no signal to the

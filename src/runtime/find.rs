@@ -89,6 +89,13 @@ async fn ask(path: PathBuf) -> Result<Runtime, RuntimeError> {
 }
 
 impl Runtime {
+    /// The whole document that its `features` prints; `None` from a runtime that knows no such question.
+    pub async fn features_document(&self) -> Option<String> {
+        let text = Runtime::ask(&self.path, "read the features", "features").await;
+        text.ok()
+            .filter(|text| serde_json::from_str::<Value>(text).is_ok())
+    }
+
     async fn ask(path: &Path, verb: &'static str, arg: &str) -> Result<String, RuntimeError> {
         let call = Call {
             verb,

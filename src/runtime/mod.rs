@@ -19,9 +19,12 @@ mod name;
 mod pid_file;
 mod preflight;
 mod quirks;
+mod running;
 mod small_file;
 
-pub use cgroup::{CgroupError, Layout, Mode, PodCgroup, PodCgroupValues, Stats};
+pub use cgroup::{
+    CgroupError, ContainerCgroup, Layout, Mode, OomWatch, PodCgroup, PodCgroupValues, Stats,
+};
 pub use driver::{CreateCall, Deadlines, Driver, InitIo};
 pub use error::{Refused, RuntimeError};
 pub use exec::{ExecCall, kill_exec};

@@ -71,7 +71,11 @@ fn large_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
     // Refused when the user has many large pipes already; the default size works, too.
     let _ = fcntl_setpipe_size(&read, PIPE_BYTES);
-    Ok((read, write))
+    // The container's end can read as well, as a terminal's can: while nobody of ours lives it still has a reader, so that a
+    // container that writes waits instead of dying of SIGPIPE, and nothing it wrote is lost.
+    let path = format!("/proc/self/fd/{}", write.as_raw_fd());
+    let both = rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
+    Ok((read, both.unwrap_or(write)))
 }
 
 /// Sets the size of a terminal, in characters.

@@ -2,9 +2,11 @@
 
 use crate::base::{InstanceId, Signal};
 use crate::manifest::ProbeKind;
-use crate::pod::{Action, Failure, HookKind, InstanceKind, OpId, Refusal, RequestId};
+use crate::pod::{
+    Action, Failure, FailureReason, HookKind, InstanceKind, OpId, Refusal, RequestId,
+};
 use crate::supervisor::context::runtime_failure;
-use crate::supervisor::world::{Change, Completion, World};
+use crate::supervisor::world::{Change, Completion, Haste, World};
 use crate::supervisor::{Process, handlers, images, instance, network, sandbox};
 use crate::sys;
 use std::future::Future;
@@ -53,8 +55,29 @@ impl World {
         op: OpId,
         work: impl Future<Output = Result<Change, Failure>> + Send + 'static,
     ) {
+        self.operations.insert(op);
         self.tasks
             .spawn(async move { Completion::Done(op, work.await) });
+    }
+
+    /// `work`, until the end of the pod is so urgent: what is given up is told to have failed for this reason.
+    fn unless<T>(
+        &self,
+        urgent: Haste,
+        reason: FailureReason,
+        work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+    ) -> impl Future<Output = Result<T, Failure>> + Send + 'static {
+        let mut haste = self.haste.subscribe();
+        async move {
+            tokio::select! {
+                biased;
+                done = work => done,
+                Ok(_) = haste.wait_for(|now| *now >= urgent) => Err(Failure {
+                    reason,
+                    message: "given up: the pod is to end".into(),
+                }),
+            }
+        }
     }
 
     fn prepare(&mut self, op: OpId) {
@@ -70,13 +93,15 @@ impl World {
         if ready.is_none() {
             self.tasks.spawn(async move { Completion::Pulling(op) });
         }
-        self.run(op, async move {
+        let work = async move {
             let images = match ready {
                 Some(images) => images,
                 None => images::bring(&context, &container).await?,
             };
             Ok(Change::Images(container, images))
-        });
+        };
+        let reason = FailureReason::ErrImagePull;
+        self.run(op, self.unless(Haste::Leave, reason, work));
     }
 
     fn create(&mut self, op: OpId, instance: InstanceId, kind: InstanceKind) {
@@ -86,18 +111,19 @@ impl World {
             self.exits_read,
         );
         self.creates_in_flight += 1;
-        self.tasks.spawn(async move {
+        self.operations.insert(op);
+        let work = async move {
             let created = instance::create(&context, &hands, &instance, &kind, exits_before).await;
-            Completion::Created(
-                op,
-                created.map(|created| Change::Created(instance, kind, created)),
-            )
-        });
+            created.map(|created| Change::Created(instance, kind, created))
+        };
+        let work = self.unless(Haste::Kill, FailureReason::RuntimeHung, work);
+        self.tasks
+            .spawn(async move { Completion::Created(op, work.await) });
     }
 
     fn start(&mut self, op: OpId, instance: InstanceId) {
         let context = Arc::clone(&self.context);
-        self.run(op, async move {
+        let work = async move {
             let log = context.runtime_log(&instance);
             context
                 .driver
@@ -105,7 +131,9 @@ impl World {
                 .await
                 .map_err(|e| runtime_failure(&e))?;
             Ok(Change::Started(instance))
-        });
+        };
+        let reason = FailureReason::RuntimeHung;
+        self.run(op, self.unless(Haste::Kill, reason, work));
     }
 
     fn run_hook(

@@ -19,7 +19,11 @@ impl World {
     pub fn read_new_exits(&mut self) {
         let records = match read_exits(&self.context.dir.file("exits")) {
             Ok(records) => records,
-            Err(error) => return tracing::error!(%error, "cannot read the exit record"),
+            Err(error) => {
+                tracing::error!(%error, "cannot read the exit record");
+                // Nobody will say again that there is something to read.
+                return self.record.try_again();
+            }
         };
         let from = self.exits_read.min(records.len());
         self.exits_read = records.len();

@@ -1,13 +1,19 @@
 //! What the door gets of the loop: a way to ask and a way to watch.
 
 use crate::pod::{PodView, Refusal, Request};
+use std::os::fd::OwnedFd;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Requests that wait for the loop at a time; it takes them within microseconds, the rest wait in their connections.
 const QUEUE: usize = 16;
 
-/// One request and where its answer goes.
-pub(super) type Asked = (Request, oneshot::Sender<Result<(), Refusal>>);
+/// One wish and where its answer goes.
+pub(super) enum Asked {
+    /// Something for the machine.
+    Request(Request, oneshot::Sender<Result<(), Refusal>>),
+    /// Another program is to go on with the pod; whether it will.
+    Replace(OwnedFd, oneshot::Sender<bool>),
+}
 
 /// The door's side.
 #[derive(Clone, Debug)]
@@ -27,7 +33,16 @@ impl Handle {
     /// Asks the machine; `None` when the loop has ended.
     pub async fn request(&self, request: Request) -> Option<Result<(), Refusal>> {
         let (reply, answer) = oneshot::channel();
-        self.requests.send((request, reply)).await.ok()?;
+        let asked = Asked::Request(request, reply);
+        self.requests.send(asked).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// Lets a supervisor of this program go on with the pod. `None` when the loop has ended, false without a keeper to start it.
+    pub async fn replace(&self, program: OwnedFd) -> Option<bool> {
+        let (reply, answer) = oneshot::channel();
+        let asked = Asked::Replace(program, reply);
+        self.requests.send(asked).await.ok()?;
         answer.await.ok()
     }
 

@@ -18,6 +18,9 @@ pub struct Hands {
     pub sandbox: Option<Sandbox>,
     /// Volume → host path.
     pub volumes: BTreeMap<String, PathBuf>,
+    /// Mount point of the pod → the file system there, which containers have mounted too.
+    #[serde(default)]
+    pub mounts: BTreeMap<PathBuf, FileId>,
 }
 
 impl Hands {
@@ -40,4 +43,16 @@ pub struct Process {
     pub exits_before: usize,
     /// Whether it has been started.
     pub started: bool,
+    /// The pipes of its standard output and standard error; none with a terminal.
+    #[serde(default)]
+    pub pipes: Option<[FileId; 2]>,
+}
+
+/// A file as the kernel knows it, whatever its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileId {
+    /// Its device.
+    pub device: u64,
+    /// Its inode.
+    pub inode: u64,
 }

@@ -12,7 +12,7 @@ use crate::pod::{Failure, FailureReason, InstanceKind};
 use crate::runtime::{CreateCall, InitIo, Quirks};
 use crate::stdio::{self, ConsoleSocket, LogFile, LogLimits, StdioPipes};
 use crate::supervisor::context::{Context, failure, other, runtime_failure};
-use crate::supervisor::{Hands, Process, parts, sandbox};
+use crate::supervisor::{FileId, Hands, Process, parts, sandbox};
 use crate::sys;
 use crate::volume;
 use nix::mount::{MsFlags, mount};
@@ -80,6 +80,7 @@ pub(super) async fn create(
     if let (Some(sandbox), InstanceKind::Container { .. }) = (&hands.sandbox, kind) {
         still_there(context, hands, sandbox)?;
     }
+    let pipes = output.as_ref().and_then(Stdio::pipes);
     let output = match output {
         None => None,
         Some(stdio) => Some(stdio.connect(context, instance).await?),
@@ -95,6 +96,7 @@ pub(super) async fn create(
         start_time,
         exits_before,
         started: false,
+        pipes,
     };
     Ok(Created {
         process,
@@ -396,6 +398,12 @@ fn open_stdio(
 }
 
 impl Stdio {
+    /// What its pipes are, to find them again in the container.
+    fn pipes(&self) -> Option<[FileId; 2]> {
+        let (stdout, stderr) = self.ours.as_ref()?;
+        Some([FileId::of(stdout).ok()?, FileId::of(stderr).ok()?])
+    }
+
     /// What the pump reads: our pipe ends, or the terminal that the runtime has sent by now.
     async fn connect(self, context: &Context, instance: &InstanceId) -> Result<Output, Failure> {
         if let Some((stdout, stderr)) = self.ours {

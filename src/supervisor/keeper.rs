@@ -3,17 +3,18 @@
 //! It reaps whatever ends below it, writes that down before anyone hears of it, keeps open what a new supervisor must find
 //! again, and starts the supervisor anew when it died. It parses nothing and its loop makes nothing that grows: the table of held
 //! descriptors has a fixed capacity. It ends when the supervisor ends with success: then the pod is settled; or when the first
-//! one fails before it has written a snapshot: then nothing of the pod exists.
+//! one fails before it has written a snapshot: then nothing of the pod exists. After one that says that no other could do better
+//! it waits to be asked (SIGHUP): the containers run on, what they write waits in their pipes.
 
-use crate::base::InstanceId;
+use crate::base::{Exit, InstanceId};
 use crate::store::{ExitRecord, PodDir, append_exit, open_exits};
 use crate::supervisor::SNAPSHOT;
-use crate::supervisor::link::{self, HOST_MOUNTS, Message};
+use crate::supervisor::link::{self, HOST_MOUNTS, LINK, Message};
 use crate::sys::{self, SignalFd};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -54,6 +55,8 @@ struct Keeper {
     signals: SignalFd,
     held: Vec<(InstanceId, Vec<OwnedFd>)>,
     supervisor: Option<Supervisor>,
+    /// The program of supervisors to come, if it is to be another than this one.
+    program: Option<OwnedFd>,
     restart_wait: Duration,
     restart_at: Option<crate::base::Mono>,
 }
@@ -94,6 +97,7 @@ pub fn keep(dir: PodDir, listener: OwnedFd) -> Result<(), KeeperError> {
         signals,
         held,
         supervisor: None,
+        program: None,
         restart_wait: Duration::ZERO,
         restart_at: Some(sys::now().mono),
     };
@@ -125,6 +129,7 @@ impl Keeper {
             if let Err(error) = self.start_supervisor() {
                 // The machine may be out of memory or processes; the containers still need their keeper.
                 eprintln!("cannot start the supervisor: {error}");
+                self.program = None;
                 self.restart_later();
             }
         }
@@ -138,7 +143,13 @@ impl Keeper {
         }
         if signalled {
             while let Some(signal) = self.signals.take() {
-                if signal != Signal::SIGCHLD as i32 {
+                if signal == Signal::SIGCHLD as i32 {
+                    continue;
+                }
+                if self.supervisor.is_none() {
+                    self.restart_at = Some(now);
+                }
+                if signal != Signal::SIGHUP as i32 {
                     self.tell(|socket| link::send(socket, b'T', "", &[]));
                 }
             }
@@ -168,7 +179,7 @@ impl Keeper {
                 if child.status == 0 {
                     return Ok(false);
                 }
-                self.supervisor_died()?;
+                self.supervisor_died(child.status)?;
                 continue;
             }
             let record = ExitRecord {
@@ -189,7 +200,7 @@ impl Keeper {
         }
     }
 
-    fn supervisor_died(&mut self) -> Result<(), KeeperError> {
+    fn supervisor_died(&mut self, status: i32) -> Result<(), KeeperError> {
         // What it said last is still to be heard.
         self.listen_to_supervisor();
         if !self.dir.file(SNAPSHOT).exists() {
@@ -197,8 +208,17 @@ impl Keeper {
         }
         let (_, _, lived) = RESTART;
         let supervisor = self.supervisor.take();
-        if supervisor.is_some_and(|s| sys::now().mono.since(s.since) >= lived) {
+        let exit = Exit::from_wait_status(status);
+        if exit == Exit::Code(REPLACED)
+            || supervisor.is_some_and(|s| sys::now().mono.since(s.since) >= lived)
+        {
             self.restart_wait = Duration::ZERO;
+        } else if exit != Exit::Signal(crate::base::Signal::KILL) && self.program.take().is_some() {
+            // The new program cannot live here: back to the one that could.
+            self.restart_wait = Duration::ZERO;
+        } else if exit == Exit::Code(HOPELESS) {
+            self.restart_wait = Duration::ZERO;
+            return Ok(());
         }
         self.restart_later();
         Ok(())
@@ -214,13 +234,17 @@ impl Keeper {
     fn start_supervisor(&mut self) -> std::io::Result<()> {
         let (ours, theirs) = sys::connected_pair()?;
         // `/proc/self/exe` stays this very program when the file is replaced.
-        let mut command = Command::new("/proc/self/exe");
+        let mut command = match &self.program {
+            Some(program) => Command::new(format!("/proc/self/fd/{}", program.as_raw_fd())),
+            None => Command::new("/proc/self/exe"),
+        };
         sys::with_no_signal_blocked(&mut command);
         let child = command
             .args([
                 SUPERVISOR_VERB.as_ref(),
                 self.dir.state.as_os_str(),
                 self.dir.data.as_os_str(),
+                LINK.as_ref(),
             ])
             .stdin(Stdio::from(theirs))
             .spawn()?;
@@ -260,6 +284,7 @@ impl Keeper {
                     }
                 }
                 Message::Drop(key) => self.held.retain(|(held, _)| *held != key),
+                Message::Program(program) => self.program = Some(program),
                 Message::Listener(_)
                 | Message::Go
                 | Message::Exits
@@ -270,6 +295,10 @@ impl Keeper {
     }
 }
 
+/// Exit code of a supervisor that cannot go on from what there is, as any other could not.
+pub const HOPELESS: u8 = 3;
+/// Exit code of a supervisor that another program is to follow at once.
+pub const REPLACED: u8 = 4;
 /// First argument of the program that makes it a keeper.
 pub const KEEPER_VERB: &str = "__keeper";
 /// First argument of the program that makes it a supervisor.

@@ -5,6 +5,10 @@ use crate::store::{EXIT_RECORD_BYTES, ExitRecord};
 use crate::sys;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
+/// Version of what is said here, and third argument of a supervisor: a keeper may be older than the supervisor that it starts. One
+/// that knows only other versions must not follow, see [`crate::supervisor::Snapshot::link`].
+pub const LINK: &str = "1";
+
 /// Longest message in bytes: a letter and an instance id (a name of 63 bytes, a dash, a number).
 pub const MAX_MESSAGE_BYTES: usize = 128;
 
@@ -19,6 +23,8 @@ pub enum Message {
     Hold(InstanceId, Vec<OwnedFd>),
     /// Supervisor → keeper: close what is held for this instance.
     Drop(InstanceId),
+    /// Supervisor → keeper: start supervisors from this program from now on.
+    Program(OwnedFd),
     /// Keeper → supervisor: the listening control socket.
     Listener(OwnedFd),
     /// Keeper → supervisor: that was all; begin.
@@ -47,6 +53,7 @@ pub fn receive(socket: BorrowedFd<'_>, nonblocking: bool) -> nix::Result<Option<
         b'H' => Message::Hold(key()?, fds),
         b'D' => Message::Drop(key()?),
         b'L' => Message::Listener(fds.pop().ok_or(nix::Error::EBADMSG)?),
+        b'P' => Message::Program(fds.pop().ok_or(nix::Error::EBADMSG)?),
         b'G' => Message::Go,
         b'E' => Message::Exits,
         b'X' => Message::Unwritten(ExitRecord::from_bytes(rest).ok_or(nix::Error::EBADMSG)?),

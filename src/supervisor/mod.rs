@@ -12,6 +12,7 @@
 
 mod context;
 mod effects;
+mod error;
 mod exits;
 mod handle;
 mod handlers;
@@ -21,8 +22,10 @@ mod images;
 mod instance;
 mod keeper;
 mod link;
+mod mounts;
 mod network;
 mod parts;
+mod pipes;
 mod plan;
 mod record;
 mod recover;
@@ -31,17 +34,21 @@ mod run;
 mod sandbox;
 mod snapshot;
 mod strays;
+pub mod task;
 mod world;
 
 pub use context::SECCOMP_PROFILES;
+pub use error::{End, SupervisorError};
 pub use handle::Handle;
 pub use handlers::{EXEC_VERB, ExecAnswer};
-pub use hands::{Hands, Process};
+pub use hands::{FileId, Hands, Process};
 pub use images::IMAGE_VERB;
-pub use keeper::{KEEPER_VERB, KeeperError, SUPERVISOR_VERB, keep};
-pub use link::HOST_MOUNTS;
+pub use keeper::{HOPELESS, KEEPER_VERB, KeeperError, REPLACED, SUPERVISOR_VERB, keep};
+pub use link::{HOST_MOUNTS, LINK};
 pub use network::NETWORK_VERB;
 pub use plan::Plan;
-pub use run::{SupervisorError, supervise};
+pub use run::supervise;
 pub use sandbox::volume_dirs;
-pub use snapshot::{FORMAT, PodRecord, SNAPSHOT, Snapshot, list_pods, read_pod};
+pub use snapshot::{
+    FORMAT, PLAN, PodRecord, SNAPSHOT, SNAPSHOT_BEFORE, Snapshot, list_pods, read_plan, read_pod,
+};

@@ -35,6 +35,9 @@ pub struct Plan {
     pub backoff_ms: (u64, u64),
     /// Why the pod may not run here: `status.reason` and `status.message`.
     pub rejected: Option<(String, String)>,
+    /// Whether the pod is deleted by itself when it is over.
+    #[serde(default)]
+    pub remove_at_end: bool,
 }
 
 impl Plan {

@@ -4,7 +4,7 @@
 use crate::base::Mono;
 use crate::pod::Event;
 use crate::store::{PodDir, append_event};
-use crate::supervisor::{SNAPSHOT, SupervisorError};
+use crate::supervisor::{SNAPSHOT, SNAPSHOT_BEFORE, SupervisorError};
 use crate::sys;
 use std::collections::VecDeque;
 use std::fs::File;
@@ -20,6 +20,7 @@ const MAX_EVENTS: usize = 256;
 /// The two files and what they lack.
 pub(super) struct Record {
     snapshot: PathBuf,
+    before: PathBuf,
     /// The snapshot as last written.
     written: Vec<u8>,
     log: File,
@@ -36,6 +37,7 @@ impl Record {
         let log = log.map_err(|source| SupervisorError::Read { path, source })?;
         Ok(Record {
             snapshot: dir.file(SNAPSHOT),
+            before: dir.file(SNAPSHOT_BEFORE),
             written: Vec::new(),
             log,
             events: VecDeque::new(),
@@ -56,6 +58,11 @@ impl Record {
         written
     }
 
+    /// Something else has failed that will work as soon as this does.
+    pub fn try_again(&mut self) {
+        self.again_at.get_or_insert(sys::now().mono + RETRY);
+    }
+
     /// Appends an event after those that wait.
     pub fn announce(&mut self, event: Event) {
         if self.events.len() == MAX_EVENTS {
@@ -63,13 +70,13 @@ impl Record {
         }
         self.events.push_back(event);
         if self.write_events().is_err() {
-            self.again_at.get_or_insert(sys::now().mono + RETRY);
+            self.try_again();
         }
     }
 
     fn write_snapshot(&mut self, snapshot: Vec<u8>) -> io::Result<()> {
         if self.written != snapshot {
-            sys::write_atomic(&self.snapshot, &snapshot, 0o600)?;
+            sys::write_atomic_keeping(&self.snapshot, &self.before, &snapshot, 0o600)?;
             self.written = snapshot;
         }
         Ok(())

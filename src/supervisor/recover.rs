@@ -1,12 +1,12 @@
 //! A new supervisor looks at the world. Nothing is assumed: what a predecessor knew is compared with what is there.
 
 use crate::base::{Exit, InstanceId};
-use crate::pod::{Machine, Observed};
+use crate::pod::{Input, Machine, Observed};
 use crate::stdio::{self, LogFile, LogLimits};
 use crate::store::{ExitRecord, read_exits};
-use crate::supervisor::Process;
 use crate::supervisor::instance::Output;
 use crate::supervisor::world::{Completion, Live, World, start_pump};
+use crate::supervisor::{Process, mounts, pipes, sandbox};
 use crate::sys;
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
@@ -16,6 +16,20 @@ use tokio::io::unix::AsyncFd;
 /// How long the exit of a process that has ended may take to be known: until its parent, whoever that is, has reaped it.
 const REAP_DEADLINE: Duration = Duration::from_secs(1);
 
+/// What is said when a keeper was found dead.
+const TAKEN_OVER: &str = "Keeper and supervisor had died; new ones go on with what they found";
+/// What is said of a container whose output nobody can read any more, like a terminal whose other side is gone.
+const OUTPUT_LOST: &str =
+    "What the container writes from now on is lost: its output died with the pod's keeper";
+
+fn note(container: Option<String>, message: String) -> Input {
+    Input::Noted {
+        reason: "Recovered".into(),
+        container,
+        message,
+    }
+}
+
 /// What a new supervisor sees.
 pub(super) struct Sight {
     /// What became of every instance that the machine believes to exist.
@@ -23,6 +37,8 @@ pub(super) struct Sight {
     /// Those that ended while nobody looked. They are seen as running, so that their ends are told like any other: with the rest of
     /// their output and their last words.
     pub ended: Vec<(InstanceId, Exit)>,
+    /// What the machine is to hear besides.
+    pub notes: Vec<Input>,
 }
 
 /// How the process of an instance is found.
@@ -36,12 +52,28 @@ enum Found {
 }
 
 impl World {
-    /// Looks for every instance that the machine believes to exist. `held` is what the keeper kept open.
+    /// Looks for every instance that the machine believes to exist. `held` is what the keeper kept open; `session` is that of the
+    /// supervisor before: in another one its keeper has died, too, and with it what it kept.
     pub fn look(
         &mut self,
         machine: &Machine,
         mut held: HashMap<InstanceId, Vec<OwnedFd>>,
+        session: u32,
     ) -> Sight {
+        let mut notes = Vec::new();
+        if session != self.session {
+            notes.push(note(None, TAKEN_OVER.to_owned()));
+            if let Err(error) = mounts::fetch(&self.context, &self.hands) {
+                notes.push(note(None, error));
+            }
+            if !self.hands.volumes.is_empty() && !self.hands.processes.is_empty() {
+                // What no container has any more is made anew, so that nothing is written where no volume is.
+                match sandbox::prepare_volumes(&self.context) {
+                    Ok(volumes) => self.hands.volumes = volumes,
+                    Err(failure) => notes.push(note(None, failure.message)),
+                }
+            }
+        }
         let records = read_exits(&self.context.dir.file("exits")).unwrap_or_default();
         self.exits_read = records.len();
         let (mut seen, mut ended) = (Vec::new(), Vec::new());
@@ -61,9 +93,17 @@ impl World {
                     continue;
                 }
             };
-            let output = held
-                .remove(&instance)
-                .and_then(|fds| self.reopen(&instance, process.attempt, fds));
+            let fds = match held.remove(&instance) {
+                Some(fds) => Some(fds),
+                None if pidfd.is_some() => self.find_output(&instance, process),
+                None => None,
+            };
+            let output = fds.and_then(|fds| self.reopen(&instance, process.attempt, fds));
+            if output.is_none()
+                && let Some(container) = self.context.container_of(&instance)
+            {
+                notes.push(note(Some(container.name.clone()), OUTPUT_LOST.to_owned()));
+            }
             let pump = output.map(start_pump);
             self.live.insert(instance.clone(), Live::new(pidfd, pump));
             if sys::parent(process.pid) != self.keeper {
@@ -71,7 +111,18 @@ impl World {
             }
             seen.push((instance, observed));
         }
-        Sight { seen, ended }
+        Sight { seen, ended, notes }
+    }
+
+    /// The output of a running container that nobody kept open: its pipes are still in its own hands. From now on the keeper
+    /// keeps them, too.
+    fn find_output(&self, instance: &InstanceId, process: Process) -> Option<Vec<OwnedFd>> {
+        let mut pids = vec![process.pid];
+        pids.extend(self.context.cgroup.pids(instance).unwrap_or_default());
+        let fds = pipes::find(&pids, process.pipes?)?;
+        let borrowed: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
+        self.context.hold(instance, &borrowed);
+        Some(fds)
     }
 
     /// An instance whose create was not heard of to the end.

@@ -1,21 +1,18 @@
 //! The loop itself.
 
 use crate::base::{Exit, InstanceId, Mono};
-use crate::pod::{Action, Input, Machine, Request, RequestId};
-use crate::runtime::CgroupError;
+use crate::pod::{Action, Input, Machine, PodView, Request, RequestId};
 use crate::store::{CONTROL_SOCKET, Journal, PodDir, read_json};
 use crate::supervisor::context::Context;
 use crate::supervisor::handle::{Asked, Handle, handle};
 use crate::supervisor::link::{self, HOST_MOUNTS, Message};
 use crate::supervisor::remnants;
-use crate::supervisor::world::{Completion, World};
-use crate::supervisor::{Hands, Plan, SNAPSHOT, Snapshot};
+use crate::supervisor::world::{Completion, Haste, World};
+use crate::supervisor::{End, Hands, PLAN, Plan, SNAPSHOT, Snapshot, SupervisorError};
 use crate::sys;
 use std::collections::HashMap;
 use std::future::Future;
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -26,44 +23,14 @@ use tokio::sync::{mpsc, watch};
 /// After so long without anything to do the program lets go of its pages: longer than the pauses within a start or a stop.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// The supervisor could not begin or go on.
-#[derive(Debug, thiserror::Error)]
-pub enum SupervisorError {
-    /// The pod has no plan.
-    #[error("cannot find the plan of pod `{}`", .0.display())]
-    NoPlan(PathBuf),
-    /// A file of the pod cannot be read.
-    #[error("cannot read `{}`", path.display())]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The first snapshot cannot be written: what nobody could find again is not begun.
-    #[error("cannot write `{}`", path.display())]
-    Write {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The keeper did not say what it should.
-    #[error("cannot understand the keeper")]
-    Keeper(#[source] nix::Error),
-    /// The machine's cgroups are not usable.
-    #[error("cannot use the cgroups of this machine")]
-    Cgroup(#[source] CgroupError),
-    /// A runtime call of an earlier supervisor neither ends nor dies.
-    #[error("cannot outlive process {0}, which an earlier supervisor started")]
-    Remnant(u32),
-    /// The event loop failed.
-    #[error("cannot run the event loop")]
-    Loop(#[source] io::Error),
-}
+/// How long a supervisor that is replaced waits for the operations that run: those of a runtime take tenths of a second. What is
+/// cut off is found and done again by the next one.
+const MAX_STAY: Duration = Duration::from_secs(10);
+/// How long a supervisor that is replaced waits for its last answers to be taken.
+const FAREWELL: Duration = Duration::from_millis(100);
 
 /// Supervises one pod until it is settled. `keeper` is the socket to its keeper; `serve` answers the control socket.
-pub fn supervise<S, F>(dir: PodDir, keeper: OwnedFd, serve: S) -> Result<(), SupervisorError>
+pub fn supervise<S, F>(dir: PodDir, keeper: OwnedFd, serve: S) -> Result<End, SupervisorError>
 where
     S: FnOnce(UnixListener, Handle) -> F,
     F: Future<Output = ()> + Send + 'static,
@@ -88,7 +55,7 @@ async fn run<S, F>(
     keeper: OwnedFd,
     serve: S,
     is_quiet: Arc<AtomicBool>,
-) -> Result<(), SupervisorError>
+) -> Result<End, SupervisorError>
 where
     S: FnOnce(UnixListener, Handle) -> F,
     F: Future<Output = ()> + Send + 'static,
@@ -96,7 +63,7 @@ where
     let (listener, mut held) = greet(&keeper)?;
     let host_mounts = held.remove(&InstanceId(HOST_MOUNTS.to_owned()));
     let host_mounts = host_mounts.and_then(|mut fds| fds.pop());
-    let plan_path = dir.file("plan.json");
+    let plan_path = dir.file(PLAN);
     let plan: Option<Plan> = read_json(&plan_path).map_err(|source| SupervisorError::Read {
         path: plan_path,
         source,
@@ -109,35 +76,38 @@ where
     let settings = plan.settings();
     let context = Context::new(dir, plan, keeper, host_mounts)?;
     let pod = &context.plan.pod;
-    let (machine, hands, is_new) = match snapshot {
+    let (machine, hands, earlier) = match snapshot {
         None => (
             Machine::new(pod, settings, sys::now()),
             Hands::default(),
-            true,
+            None,
         ),
         Some(snapshot) => {
             remnants::outlive(&context.dir, snapshot.session).map_err(SupervisorError::Remnant)?;
             (
                 Machine::restore(pod, settings, snapshot.state),
                 snapshot.hands,
-                false,
+                Some(snapshot.session),
             )
         }
     };
+    let is_new = earlier.is_none();
     let mut world = World::new(context, hands)?;
     world.know(machine.ephemeral());
     let journal = Journal::open(&world.context.dir, is_new, sys::now(), machine.state());
-    let (first, ended) = match (is_new, world.context.plan.rejected.clone()) {
-        (true, Some((reason, message))) => (Input::Rejected { reason, message }, Vec::new()),
-        (true, None) => (Input::Timer, Vec::new()),
-        (false, _) => {
-            let sight = world.look(&machine, held);
-            (Input::Recovered(sight.seen), sight.ended)
+    let (first, ended, notes) = match (earlier, world.context.plan.rejected.clone()) {
+        (None, Some((reason, message))) => {
+            (Input::Rejected { reason, message }, Vec::new(), Vec::new())
+        }
+        (None, None) => (Input::Timer, Vec::new(), Vec::new()),
+        (Some(session), _) => {
+            let sight = world.look(&machine, held, session);
+            (Input::Recovered(sight.seen), sight.ended, sight.notes)
         }
     };
     let (handle, asked, shown) = handle(machine.view());
     let served = tokio::spawn(serve(listener, handle));
-    Loop {
+    let end = Loop {
         machine,
         journal,
         world,
@@ -146,12 +116,18 @@ where
         requests: 0,
         terminations: 0,
         is_quiet,
+        leave_by: None,
     }
-    .run(first, is_new, ended)
-    .await?;
+    .run(first, is_new, ended, notes)
+    .await
+    .map(|end| (end, served));
+    let (end, served) = end?;
     // The last view is shown; the door closes by itself now that nobody receives requests.
-    let _ = served.await;
-    Ok(())
+    match end {
+        End::Settled | End::Finished => drop(served.await),
+        End::Replaced => drop(tokio::time::timeout(FAREWELL, served).await),
+    }
+    Ok(end)
 }
 
 /// What the keeper hands over first.
@@ -165,7 +141,11 @@ fn greet(
             Some(Message::Hold(instance, fds)) => drop(held.insert(instance, fds)),
             Some(Message::Go) => break,
             Some(
-                Message::Exits | Message::Unwritten(_) | Message::Drop(_) | Message::Terminate,
+                Message::Exits
+                | Message::Unwritten(_)
+                | Message::Drop(_)
+                | Message::Program(_)
+                | Message::Terminate,
             ) => {}
             None => return Err(SupervisorError::Keeper(nix::Error::EPIPE)),
         }
@@ -187,11 +167,13 @@ struct Loop {
     journal: Journal,
     world: World,
     asked: mpsc::Receiver<Asked>,
-    shown: watch::Sender<crate::pod::PodView>,
+    shown: watch::Sender<PodView>,
     requests: u64,
     terminations: u32,
     /// Set when there has been nothing to do for a while.
     is_quiet: Arc<AtomicBool>,
+    /// Another program goes on with the pod: as soon as no operation runs, at the latest then.
+    leave_by: Option<Mono>,
 }
 
 impl Loop {
@@ -200,7 +182,8 @@ impl Loop {
         first: Input,
         is_new: bool,
         ended: Vec<(InstanceId, Exit)>,
-    ) -> Result<(), SupervisorError> {
+        notes: Vec<Input>,
+    ) -> Result<End, SupervisorError> {
         let keeper = self
             .world
             .context
@@ -209,11 +192,18 @@ impl Loop {
             .map_err(SupervisorError::Loop)?;
         let keeper = sys::watch(keeper).map_err(SupervisorError::Loop)?;
         self.begin(first, is_new)?;
+        notes.into_iter().for_each(|note| self.step(note));
         for (instance, exit) in ended {
             self.world.finish(instance, exit);
         }
         self.world.read_new_exits();
-        while !self.machine.view().settled || !self.world.tasks.is_empty() {
+        while !self.machine.is_settled() || !self.world.tasks.is_empty() {
+            if self
+                .leave_by
+                .is_some_and(|at| self.world.operations.is_empty() || sys::now().mono >= at)
+            {
+                return Ok(End::Replaced);
+            }
             let deadline = self.machine.next_deadline();
             tokio::select! {
                 // Exits before completions, so that a start that ended early is seen as ended; facts before wishes.
@@ -229,13 +219,39 @@ impl Loop {
                         self.complete(completion);
                     }
                 }
-                Some((request, reply)) = self.asked.recv() => self.ask(request, Some(reply)),
+                Some(asked) = self.asked.recv() => match asked {
+                    Asked::Request(request, reply) => self.ask(request, Some(reply)),
+                    Asked::Replace(program, reply) => drop(reply.send(self.replace(&program))),
+                },
+                () = sleep_until(self.leave_by) => {}
                 () = sleep_until(deadline) => self.step(Input::Timer),
-                () = sleep_until(self.world.record.again_at) => drop(self.world.write_down(&self.machine)),
+                () = sleep_until(self.world.record.again_at) => {
+                    drop(self.world.write_down(&self.machine));
+                    self.world.read_new_exits();
+                }
                 () = rest(&self.is_quiet) => {}
             }
         }
-        Ok(())
+        Ok(match self.world.context.plan.remove_at_end {
+            true => End::Finished,
+            false => End::Settled,
+        })
+    }
+
+    /// Makes way for a supervisor of another program; whether there is a keeper to start it.
+    fn replace(&mut self, program: &OwnedFd) -> bool {
+        let keeper = self.world.context.keeper.as_fd();
+        let sent = link::send(keeper, b'P', "", &[program.as_fd()]);
+        if self.world.keeper.is_none() || sent.is_err() {
+            return false;
+        }
+        self.step(Input::Noted {
+            reason: "SupervisorReplaced".into(),
+            container: None,
+            message: "Another program supervises the pod from now on".into(),
+        });
+        self.leave_by = Some(sys::now().mono + MAX_STAY);
+        true
     }
 
     /// The first step. That of a new pod is only done if it can be written down: whoever comes after us finds nothing else.
@@ -246,7 +262,7 @@ impl Loop {
                 let path = self.world.context.dir.file(SNAPSHOT);
                 return Err(SupervisorError::Write { path, source });
             }
-            _ => self.act(actions),
+            _ => self.act(actions, self.machine.view()),
         }
         Ok(())
     }
@@ -260,7 +276,11 @@ impl Loop {
                 Ok(Some(Message::Unwritten(record))) => self.world.claim(usize::MAX, record),
                 Ok(Some(Message::Terminate)) => self.terminate(),
                 Ok(Some(
-                    Message::Hold(..) | Message::Drop(_) | Message::Listener(_) | Message::Go,
+                    Message::Hold(..)
+                    | Message::Drop(_)
+                    | Message::Program(_)
+                    | Message::Listener(_)
+                    | Message::Go,
                 )) => {}
                 Ok(None) => {
                     tracing::error!("the keeper died; the pod goes on without it");
@@ -294,6 +314,12 @@ impl Loop {
     ) {
         self.requests += 1;
         let id = RequestId(self.requests);
+        if let Request::Stop { force, .. } = request {
+            self.world.hurry(match force {
+                true => Haste::Kill,
+                false => Haste::Leave,
+            });
+        }
         if let Some(reply) = reply {
             self.world.replies.insert(id, reply);
         }
@@ -303,10 +329,12 @@ impl Loop {
     fn complete(&mut self, completion: Completion) {
         match completion {
             Completion::Done(op, result) => {
+                self.world.operations.remove(&op);
                 let outcome = self.world.absorb(result);
                 self.step(Input::Done { op, outcome });
             }
             Completion::Created(op, result) => {
+                self.world.operations.remove(&op);
                 let outcome = self.world.absorb(result);
                 self.step(Input::Done { op, outcome });
                 self.world.creates_in_flight -= 1;
@@ -346,9 +374,10 @@ impl Loop {
     /// The machine hears an input. The journal has it before the snapshot shows what it did.
     fn hear(&mut self, input: Input) -> Vec<Action> {
         let now = sys::now();
-        let line = Journal::line(now, &input);
+        let heard = input.clone();
         let actions = self.machine.step(now, input);
         if !self.machine.was_idle() {
+            let line = Journal::line(now, &heard);
             self.journal.hear(&line, now, self.machine.state());
         }
         actions
@@ -358,22 +387,30 @@ impl Loop {
     fn step(&mut self, input: Input) {
         tracing::debug!(?input, "step");
         let actions = self.hear(input);
+        if self.machine.was_idle() {
+            // What probes say every second costs no more than this.
+            return self.world.perform(actions);
+        }
         self.world.know(self.machine.ephemeral());
         let view = self.machine.view();
         if actions.first() == Some(&Action::Persist) || *self.shown.borrow() != view {
             // A full disk does not stop the pod; it is tried again.
             let _ = self.world.write_down(&self.machine);
         }
-        self.act(actions);
+        self.act(actions, view);
     }
 
-    fn act(&mut self, actions: Vec<Action>) {
+    fn act(&mut self, actions: Vec<Action>, view: PodView) {
         self.world.perform(actions);
-        if self.machine.view().settled {
+        if view.settled {
+            self.world.hurry(Haste::Leave);
+            if view.deletion.is_none() {
+                // It came to its end by itself: there is nothing to run again after a boot.
+                let _ = std::fs::remove_file(self.world.context.dir.data.join(PLAN));
+            }
             let _ = std::fs::remove_file(self.world.context.dir.file(CONTROL_SOCKET));
         }
         self.shown.send_if_modified(|shown| {
-            let view = self.machine.view();
             let changed = *shown != view;
             *shown = view;
             changed

@@ -54,6 +54,12 @@ pub(super) async fn prepare(context: &Context) -> Result<BTreeMap<String, PathBu
     if !pod.host_ipc {
         mount_shm(&context.shm()).map_err(|e| other("cannot mount the pod's /dev/shm", &e))?;
     }
+    prepare_volumes(context)
+}
+
+/// Makes the volumes of the pod as far as they are not there; gives the host path of each.
+pub(super) fn prepare_volumes(context: &Context) -> Result<BTreeMap<String, PathBuf>, Failure> {
+    let (pod, host) = (&context.plan.pod, &context.plan.host);
     let facts = downward::Facts {
         pod_ips: &[],
         host_ips: &host.ips,

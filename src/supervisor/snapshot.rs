@@ -6,11 +6,16 @@ use crate::store::{Dirs, PodDir, read_json};
 use crate::supervisor::{Hands, Plan};
 use serde::{Deserialize, Serialize};
 use std::io;
+use std::path::Path;
 
+/// What was asked, in the pod's directory.
+pub const PLAN: &str = "plan.json";
 /// Version of the snapshot's form. A supervisor reads its own only.
 pub const FORMAT: u32 = 1;
 /// Its file in the pod's directory. Written before anything is done: without it nothing of the pod exists.
 pub const SNAPSHOT: &str = "snapshot.json";
+/// The one before, for the case that a disk spoils the last one: what is a step old is put right by looking at the world.
+pub const SNAPSHOT_BEFORE: &str = "snapshot.before.json";
 
 /// What is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -21,6 +26,9 @@ pub struct Snapshot {
     pub boot_id: String,
     /// The session of the supervisor that wrote it and of every call that it makes.
     pub session: u32,
+    /// What the keeper of that session understands: [`LINK`](crate::supervisor::LINK) of its program.
+    #[serde(default = "first_link")]
+    pub link: String,
     /// The machine.
     pub state: State,
     /// What faces show.
@@ -40,29 +48,66 @@ pub struct PodRecord {
     pub snapshot: Option<Snapshot>,
 }
 
+fn first_link() -> String {
+    "1".to_owned()
+}
+
+/// What every version can read of a snapshot.
+#[derive(Deserialize)]
+struct Header {
+    format: u32,
+}
+
 impl Snapshot {
-    /// Reads the snapshot of a pod; `None` when there is none yet.
+    /// Reads the snapshot of a pod; `None` when there is none yet. *Errors*: `InvalidData` when neither the last one nor the one
+    /// before can be understood.
     pub fn read(dir: &PodDir) -> io::Result<Option<Snapshot>> {
-        read_json(&dir.file(SNAPSHOT))
+        match read_one(&dir.file(SNAPSHOT)) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                match read_one(&dir.file(SNAPSHOT_BEFORE)) {
+                    Ok(Some(before)) => Ok(Some(before)),
+                    _ => Err(error),
+                }
+            }
+            read => read,
+        }
+    }
+}
+
+fn read_one(path: &Path) -> io::Result<Option<Snapshot>> {
+    match read_json::<Header>(path)? {
+        None => Ok(None),
+        Some(Header { format: FORMAT }) => read_json(path),
+        Some(Header { format }) => {
+            let path = path.display();
+            let text = format!("`{path}` is of format {format}, this podshim reads {FORMAT}");
+            Err(io::Error::new(io::ErrorKind::InvalidData, text))
+        }
     }
 }
 
 /// Reads one pod; `None` when it is gone.
 pub fn read_pod(dirs: &Dirs, uid: &PodUid) -> io::Result<Option<PodRecord>> {
-    let dir = dirs.pod(uid);
-    let Some(mut plan): Option<Plan> = read_json(&dir.file("plan.json"))? else {
+    let Some(mut pod) = read_plan(dirs, uid)? else {
         return Ok(None);
     };
-    let snapshot = Snapshot::read(&dir)?;
-    if let Some(snapshot) = &snapshot {
+    pod.snapshot = Snapshot::read(&pod.dir)?;
+    if let Some(snapshot) = &pod.snapshot {
         // Added while the pod runs: to whoever looks they are containers of the pod.
         let added = snapshot.state.ephemeral().iter().cloned();
-        plan.pod.containers.extend(added);
+        pod.plan.pod.containers.extend(added);
     }
-    Ok(Some(PodRecord {
+    Ok(Some(pod))
+}
+
+/// A pod of which the plan can be read, whatever is the matter with its snapshot; `None` when it is gone.
+pub fn read_plan(dirs: &Dirs, uid: &PodUid) -> io::Result<Option<PodRecord>> {
+    let dir = dirs.pod(uid);
+    let plan = read_json(&dir.file(PLAN))?;
+    Ok(plan.map(|plan| PodRecord {
         dir,
         plan,
-        snapshot,
+        snapshot: None,
     }))
 }
 

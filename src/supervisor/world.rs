@@ -8,15 +8,16 @@ use crate::stdio::{PumpReport, Stop};
 use crate::store::ExitRecord;
 use crate::supervisor::context::Context;
 use crate::supervisor::instance::{Created, Output};
+use crate::supervisor::mounts;
 use crate::supervisor::record::Record;
-use crate::supervisor::{FORMAT, Hands, Snapshot, SupervisorError, sandbox};
+use crate::supervisor::{FORMAT, Hands, LINK, Snapshot, SupervisorError, sandbox};
 use crate::sys;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
 /// Everything outside the machine. Owned by the loop alone.
@@ -32,12 +33,29 @@ pub(super) struct World {
     /// Exits of processes not known yet, while creates are in flight: one of them may be theirs.
     pub unclaimed: Vec<(usize, ExitRecord)>,
     pub creates_in_flight: usize,
+    /// Operations of the machine that run, but for hooks, which may take minutes.
+    pub operations: HashSet<OpId>,
+    /// What is no longer worth waiting for.
+    pub haste: watch::Sender<Haste>,
     pub replies: HashMap<RequestId, oneshot::Sender<Result<(), Refusal>>>,
     pub record: Record,
     pub boot_id: String,
     pub session: u32,
+    /// What the keeper understands.
+    pub link: String,
     /// The process that reaps the containers, while it lives.
     pub keeper: Option<u32>,
+}
+
+/// How urgent the end of the pod is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Haste {
+    /// It is not.
+    None,
+    /// No image is waited for any more.
+    Leave,
+    /// Nothing that makes or starts anything is.
+    Kill,
 }
 
 /// A process of ours and its output.
@@ -118,10 +136,13 @@ impl World {
             exits_read: 0,
             unclaimed: Vec::new(),
             creates_in_flight: 0,
+            operations: HashSet::new(),
+            haste: watch::Sender::new(Haste::None),
             replies: HashMap::new(),
             record,
             boot_id: sys::boot_id(),
             session: sys::session(std::process::id()).unwrap_or(0),
+            link: LINK.to_owned(),
             keeper: Some(std::os::unix::process::parent_id()),
         })
     }
@@ -132,6 +153,7 @@ impl World {
             Err(failure) => Outcome::Failed(failure),
             Ok(Change::Nothing) => Outcome::Ok,
             Ok(Change::Prepared(volumes)) => {
+                self.hands.mounts = mounts::seen(&self.context, volumes.values());
                 self.hands.volumes = volumes;
                 Outcome::Ok
             }
@@ -193,6 +215,15 @@ impl World {
         Outcome::Created { pid }
     }
 
+    /// From now on what is not worth waiting for any more is given up.
+    pub fn hurry(&self, haste: Haste) {
+        self.haste.send_if_modified(|now| {
+            let more = *now < haste;
+            *now = (*now).max(haste);
+            more
+        });
+    }
+
     /// Containers that were added while the pod runs belong to it from now on.
     pub fn know(&mut self, ephemeral: &[Container]) {
         let known = &self.context.plan.pod;
@@ -210,6 +241,7 @@ impl World {
             format: FORMAT,
             boot_id: self.boot_id.clone(),
             session: self.session,
+            link: self.link.clone(),
             state: machine.state().clone(),
             view: machine.view(),
             hands: self.hands.clone(),

@@ -1,15 +1,34 @@
 //! Whole-file writes, private directories, locks, random bytes.
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags, renameat_with};
 use std::fs::{DirBuilder, File, Permissions};
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
+use tempfile::NamedTempFile;
 
 /// Replaces a file by its new content in one step: a reader sees the old or the new one, never a part. Durable against a crash of
 /// any process of ours; not synced, because what we keep is void after a crash of the machine.
 pub fn write_atomic(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let file = written_beside(path, content, mode)?;
+    file.persist(path).map(|_| ()).map_err(|e| e.error)
+}
+
+/// The same, and the content before is kept as `before`. A machine or file system that cannot exchange names keeps none.
+pub fn write_atomic_keeping(
+    path: &Path,
+    before: &Path,
+    content: &[u8],
+    mode: u32,
+) -> io::Result<()> {
+    let file = written_beside(path, content, mode)?;
+    let swapped = renameat_with(CWD, file.path(), CWD, path, RenameFlags::EXCHANGE);
+    let to = if swapped.is_ok() { before } else { path };
+    file.persist(to).map(|_| ()).map_err(|e| e.error)
+}
+
+fn written_beside(path: &Path, content: &[u8], mode: u32) -> io::Result<NamedTempFile> {
     let dir = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let mut file = tempfile::Builder::new()
         .prefix(".new-")
@@ -19,7 +38,7 @@ pub fn write_atomic(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     file.as_file()
         .set_permissions(Permissions::from_mode(mode))?;
     file.write_all(content)?;
-    file.persist(path).map(|_| ()).map_err(|e| e.error)
+    Ok(file)
 }
 
 /// Makes a directory and its missing parents, each with `mode`.
@@ -92,6 +111,18 @@ mod tests {
             1,
             "nothing is left beside it"
         );
+    }
+
+    #[test]
+    fn a_file_is_replaced_and_the_one_before_is_kept() {
+        let dir = tempfile::tempdir().expect("dir");
+        let (path, before) = (dir.path().join("f"), dir.path().join("b"));
+        for content in [&b"one"[..], b"two", b"three"] {
+            write_atomic_keeping(&path, &before, content, 0o600).expect("written");
+        }
+        assert_eq!(std::fs::read(&path).expect("read"), b"three");
+        assert_eq!(std::fs::read(&before).expect("read"), b"two");
+        assert_eq!(std::fs::read_dir(dir.path()).expect("list").count(), 2);
     }
 
     #[test]

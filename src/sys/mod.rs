@@ -12,13 +12,14 @@ mod process;
 pub use beneath::{Leaving, open_beneath};
 pub use clock::{boot_id, now};
 pub use fds::{MAX_FDS_PER_MESSAGE, connected_pair, receive, send, watch};
-pub use files::{Lock, create_dirs, random, write_atomic};
+pub use files::{Lock, create_dirs, random, write_atomic, write_atomic_keeping};
 pub use memory::release_program;
 pub use namespaces::{
-    NetworkNamespaceError, clone_tree, enter_private_mounts, raise_loopback, tcp_socket,
+    MountCopy, NetworkNamespaceError, attach_mount, clone_mount, enter_private_mounts,
+    raise_loopback, tcp_socket,
 };
 pub use process::{
-    Child, SignalFd, become_subreaper, block_signals, die_with_parent, parent, pidfd, pidfd_exit,
-    pidfd_is_alive, pidfd_outlives, processes, reap_any, session, signal_pidfd, start_time,
-    with_no_signal_blocked,
+    Child, SignalFd, become_subreaper, block_signals, die_with_parent, ended_child, parent, pidfd,
+    pidfd_exit, pidfd_is_alive, pidfd_outlives, processes, reap, reap_any, session, signal_pidfd,
+    start_time, with_descriptors, with_no_signal_blocked,
 };

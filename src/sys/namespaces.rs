@@ -3,7 +3,7 @@
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 use rustix::fs::CWD;
-use rustix::mount::{OpenTreeFlags, open_tree};
+use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use std::fs::File;
 use std::io;
@@ -44,23 +44,45 @@ pub fn enter_private_mounts() -> nix::Result<()> {
     )
 }
 
-/// A copy of the mounts at `path` of another mount namespace, attached nowhere. Where they are shared, the copy shares with them. A
-/// thread of its own enters the namespace, so that the caller stays where it is.
-pub fn clone_tree(namespace: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
+/// How much [`clone_mount`] copies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MountCopy {
+    /// What is mounted at the very path, without what is mounted below it. A symbolic link is not followed.
+    Single,
+    /// Everything that is mounted at the path and below it.
+    Tree,
+}
+
+/// A copy of what is mounted at `path` of another mount namespace, attached nowhere. Where it is shared, the copy shares with it. A
+/// thread of its own enters the namespace, so that the caller stays where it is. Whoever owns that namespace may have put anything
+/// at the path: look at what came.
+pub fn clone_mount(
+    namespace: BorrowedFd<'_>,
+    path: &Path,
+    extent: MountCopy,
+) -> io::Result<OwnedFd> {
+    let extent = match extent {
+        MountCopy::Single => OpenTreeFlags::AT_SYMLINK_NOFOLLOW,
+        MountCopy::Tree => OpenTreeFlags::AT_RECURSIVE,
+    };
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | extent;
     std::thread::scope(|scope| {
         let worker = scope.spawn(|| {
             // Only one that shares its root directory with nobody may change its mounts.
             unshare(CloneFlags::CLONE_FS)?;
             setns(namespace, CloneFlags::CLONE_NEWNS)?;
-            let flags = OpenTreeFlags::OPEN_TREE_CLONE
-                | OpenTreeFlags::OPEN_TREE_CLOEXEC
-                | OpenTreeFlags::AT_RECURSIVE;
             Ok(open_tree(CWD, path, flags)?)
         });
         worker
             .join()
             .unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
     })
+}
+
+/// Mounts what [`clone_mount`] gave.
+pub fn attach_mount(tree: &OwnedFd, path: &Path) -> io::Result<()> {
+    let whole = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    Ok(move_mount(tree, "", CWD, path, whole)?)
 }
 
 nix::ioctl_readwrite_bad!(

@@ -6,7 +6,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd as NixSignalFd};
 use rustix::process::{Pid, PidfdFlags, WaitOptions};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::Duration;
@@ -43,6 +43,30 @@ pub fn reap_any() -> Option<Child> {
         pid: pid.as_raw_nonzero().get().cast_unsigned(),
         status: status.as_raw(),
     })
+}
+
+/// Reaps this child if it has ended; its status as `waitpid` gives it. `ECHILD` when it is not, or no longer, ours.
+pub fn reap(pid: u32) -> io::Result<Option<i32>> {
+    let pid = i32::try_from(pid)
+        .ok()
+        .and_then(Pid::from_raw)
+        .ok_or(io::ErrorKind::InvalidInput)?;
+    let ended = rustix::process::waitpid(Some(pid), WaitOptions::NOHANG)?;
+    Ok(ended.map(|(_, status)| status.as_raw()))
+}
+
+/// A child that has ended and is not reaped yet, left as it is; `None` when there is none.
+pub fn ended_child() -> Option<u32> {
+    // SAFETY: an all-zero `siginfo_t` is valid, and waitid(2) writes no more than one; nothing is kept.
+    let (result, pid) = unsafe {
+        let mut info: nix::libc::siginfo_t = std::mem::zeroed();
+        let flags = nix::libc::WEXITED | nix::libc::WNOHANG | nix::libc::WNOWAIT;
+        let result = nix::libc::waitid(nix::libc::P_ALL, 0, &raw mut info, flags);
+        (result, info.si_pid())
+    };
+    u32::try_from(pid)
+        .ok()
+        .filter(|pid| result == 0 && *pid != 0)
 }
 
 /// A descriptor for a process, which stays that process whatever becomes of its number. Non-blocking and closed on exec.
@@ -170,6 +194,32 @@ pub fn with_no_signal_blocked(command: &mut Command) -> &mut Command {
     }
 }
 
+/// Makes a child start with these descriptors open, each under its number. Numbers must be at least 3 and below 16.
+pub fn with_descriptors(command: &mut Command, mut fds: Vec<(OwnedFd, i32)>) -> &mut Command {
+    /// Above every number that is asked for, so that no copy lands on one that is still to be copied.
+    const ABOVE: i32 = 16;
+    // SAFETY: between fork and exec only fcntl(2), dup2(2) and an error from errno, all async-signal-safe; `fds` was made before
+    // the fork, is owned by the closure, and nothing of it is allocated, freed or locked here.
+    unsafe {
+        command.pre_exec(move || {
+            for (fd, _) in &mut fds {
+                let high = nix::libc::fcntl(fd.as_raw_fd(), nix::libc::F_DUPFD_CLOEXEC, ABOVE);
+                if high < 0 {
+                    return Err(io::Error::last_os_error());
+                }
+                // The child's copy of the old one stays open until exec, which closes it.
+                std::mem::forget(std::mem::replace(fd, OwnedFd::from_raw_fd(high)));
+            }
+            for (fd, number) in &fds {
+                if nix::libc::dup2(fd.as_raw_fd(), *number) < 0 {
+                    return Err(io::Error::last_os_error());
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
 impl SignalFd {
     /// The next signal, if one has come.
     pub fn take(&mut self) -> Option<i32> {
@@ -222,6 +272,21 @@ mod tests {
         );
         assert!(!pidfd_is_alive(fd.as_fd()));
         assert!(signal_pidfd(fd.as_fd(), Signal::TERM).is_err());
+    }
+
+    #[test]
+    fn a_child_that_ended_is_seen_before_it_is_reaped() {
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", "exit 9"])
+            .spawn()
+            .expect("sh");
+        let fd = pidfd(child.id()).expect("pidfd");
+        assert!(!pidfd_outlives(fd.as_fd(), Duration::from_secs(60)));
+        // Other tests of this program have children, too.
+        assert!(ended_child().is_some());
+        assert_eq!(reap(child.id()).ok(), Some(Some(9 << 8)));
+        assert!(reap(child.id()).is_err(), "once");
+        assert!(child.wait().is_err(), "nothing is left to wait for");
     }
 
     #[test]

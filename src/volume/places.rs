@@ -5,8 +5,7 @@ use crate::volume::dir;
 use crate::volume::error::Error;
 use crate::volume::mountinfo;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstat};
-use rustix::mount::{MoveMountFlags, move_mount};
+use rustix::fs::{FileType, Mode, OFlags, fstat};
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -51,15 +50,9 @@ pub fn share(volume: &Path, place: &Path, host: Option<BorrowedFd<'_>>) -> Resul
             mount(none, place, none, MsFlags::MS_SHARED, none)?;
             return Ok(true);
         };
-        let tree = sys::clone_tree(host, volume)?;
+        let tree = sys::clone_mount(host, volume, sys::MountCopy::Tree)?;
         make(&tree, place)?;
-        move_mount(
-            &tree,
-            "",
-            CWD,
-            place,
-            MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
-        )?;
+        sys::attach_mount(&tree, place)?;
         Ok(mountinfo::of(place)?.is_some_and(|m| m.is_shared))
     };
     match share().map_err(Error::system("share the mounts of", volume))? {

@@ -1,6 +1,6 @@
 //! Keeper and supervisor of a pod, found and killed from outside; containers that count what they say.
 
-use crate::support::{Pod, proc_file, sh, until};
+use crate::support::{Pod, life_of, sh, until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -22,16 +22,7 @@ impl Life {
 
     /// The process that leads this life for the pod now.
     pub fn of(self, pod: &Pod) -> Option<i32> {
-        let entries = std::fs::read_dir("/proc").expect("/proc");
-        entries
-            .flatten()
-            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-            .find(|pid| {
-                let line = proc_file(*pid, "cmdline");
-                let mut words = line.split('\0').skip(1);
-                words.next() == Some(self.verb())
-                    && words.next().is_some_and(|dir| dir.ends_with(&pod.uid))
-            })
+        life_of(self.verb(), &pod.uid)
     }
 
     /// Waits until there is one that is not `other`.

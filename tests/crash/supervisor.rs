@@ -64,6 +64,14 @@ fn the_journal_of_many_supervisors_replays_to_the_identical_state() {
             "volumes": [{"name": "d", "emptyDir": {}}],
         })));
         let mut dead = 0;
+        until(30, "it has begun", || {
+            let why = host.podshim(["why", "p"]);
+            if why.code == Some(0) {
+                Ok(())
+            } else {
+                Err(why.stderr)
+            }
+        });
         for _ in 0..3 {
             dead = Life::Supervisor.of_but(&pod, dead);
             kill_now(dead);

@@ -218,7 +218,9 @@ fn wait_returns_when_it_is_so_and_says_when_time_is_up() {
 fn events_tell_what_happened_in_order_and_without_gaps() {
     on_each_runtime(|host| {
         let pod = host.start(&pod(json!({"containers": [sh("c", "exit 5")]})));
-        pod.until_phase("Failed");
+        pod.until("the last event is told", |_| {
+            pod.events().iter().any(|event| event["reason"] == "Ended")
+        });
         let events = pod.events();
         let numbers: Vec<u64> = events
             .iter()

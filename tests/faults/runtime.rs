@@ -2,7 +2,8 @@
 
 use super::faulty::{Faulty, events};
 use crate::support::{
-    Host, Pod, instance_pids, on_each_runtime, pod, proc_file, sh, state, status, until, with,
+    Host, Pod, instance_pids, life_of, on_each_runtime, pod, proc_file, sh, state, status, until,
+    with,
 };
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -218,5 +219,32 @@ fn a_call_that_never_returns_delays_nobody_else() {
         kill(Pid::from_raw(hung[0]), Signal::SIGKILL).expect("it hangs");
         assert_eq!(pod.until_terminated("a")["reason"], "StartError");
         run.wait().expect(0);
+    });
+}
+
+#[test]
+fn a_forced_delete_does_not_wait_for_a_create_in_flight() {
+    on_each_runtime(|host| {
+        let faulty = Faulty::new(host);
+        faulty.fault("create.c", "hang");
+        let mut run = faulty.background(&one("sleep 1000"), "600");
+        until(30, "the create hangs", || faulty.pids());
+        let pod = host.pod("p");
+        // A command of the tests ends within a minute, the create after ten.
+        pod.podshim("delete", &["--force"]).expect(0);
+        run.stop();
+    });
+}
+
+#[test]
+fn a_forced_delete_does_without_a_supervisor_that_is_stopped() {
+    on_each_runtime(|host| {
+        let pod = host.start(&one("sleep 1000"));
+        pod.until_running();
+        let supervisor = life_of("__supervisor", &pod.uid).expect("it has one");
+        kill(Pid::from_raw(supervisor), Signal::SIGSTOP).expect("it runs");
+        let ran = pod.podshim("delete", &["--force"]).expect(0);
+        assert!(ran.stderr.contains("does not answer"), "{}", ran.stderr);
+        host.assert_nothing_left();
     });
 }

@@ -57,10 +57,13 @@ fn a_grpc_server_says_which_of_its_services_serve() {
     ] {
         assert_eq!(failure(net.probe(&grpc(5000, service), PATIENT)), text);
     }
-    assert_eq!(
-        failure(net.probe(&grpc(5000, "slow"), SHORT)),
-        "no answer within 400ms"
-    );
+    // The server is told the limit, too, and may be the first to give up.
+    let slow = failure(net.probe(&grpc(5000, "slow"), SHORT));
+    let late = [
+        "no answer within 400ms",
+        "the health check ended with DEADLINE_EXCEEDED",
+    ];
+    assert!(late.contains(&slow.as_str()), "{slow}");
 }
 
 #[test]

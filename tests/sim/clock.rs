@@ -4,7 +4,7 @@ use podshim::base::{Exit, InstanceId, Mono, Now, Signal, Wall};
 use podshim::manifest::{Container, Handler, Pod, ProbeKind};
 use podshim::pod::{
     Action, ContainerState, Failure, FailureReason, HookKind, Input, InstanceKind, Machine,
-    Outcome, PodView, ProbeAnswer, Request, RequestId, Settings,
+    Observed, Outcome, PodView, ProbeAnswer, Request, RequestId, Settings,
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -49,6 +49,8 @@ pub struct Clock {
     pub failing: BTreeMap<String, VecDeque<FailureReason>>,
     /// Container and probe → from which millisecond of the clock on it says what; before the first, yes.
     pub health: BTreeMap<(String, ProbeKind), Vec<(u64, bool)>>,
+    /// No probe answers.
+    pub mute: bool,
     /// Hooks that fail.
     pub bad_hooks: Vec<(String, HookKind)>,
     pod: Pod,
@@ -77,6 +79,7 @@ impl Clock {
             lives: lives.collect(),
             failing: BTreeMap::new(),
             health: BTreeMap::new(),
+            mute: false,
             bad_hooks: Vec::new(),
             pod: pod.clone(),
             hooks: BTreeMap::new(),
@@ -125,6 +128,23 @@ impl Clock {
         };
         let id = RequestId(1);
         self.hear(Input::Request { id, request });
+        self
+    }
+
+    /// The supervisor dies, and what it was doing with it; the next one finds the processes.
+    pub fn crash(&mut self) -> &mut Clock {
+        let state = self.machine.state().clone();
+        self.machine = Machine::restore(&self.pod, Settings::default(), state);
+        self.hooks.clear();
+        let seen = self.machine.instances().into_iter().map(|id| {
+            let observed = match self.running.contains_key(&id) {
+                true => Observed::Running { pid: 9 },
+                false => Observed::Unknown,
+            };
+            (id, observed)
+        });
+        let seen = seen.collect();
+        self.hear(Input::Recovered(seen));
         self
     }
 
@@ -210,7 +230,11 @@ impl Clock {
                 self.note(format!("refused {refusal:?}"));
                 return None;
             }
-            Action::Persist | Action::Reply { .. } | Action::Announce(_) => return None,
+            Action::Persist | Action::Reply { .. } => return None,
+            Action::Announce(event) => {
+                self.note(format!("event {}: {}", event.reason, event.message));
+                return None;
+            }
             Action::Signal { instance, signal } => {
                 self.note(format!("term {instance}"));
                 if let Some((at, exit, Some(delay))) = self.running.get_mut(&instance) {
@@ -233,6 +257,9 @@ impl Clock {
                 kind,
             } => {
                 self.note(format!("probe {kind:?} {instance}"));
+                if self.mute {
+                    return None;
+                }
                 let said = self.health.get(&(container, kind));
                 let said = said.and_then(|all| all.iter().rfind(|(at, _)| *at <= self.now));
                 let answer = match said {

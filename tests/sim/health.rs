@@ -209,6 +209,49 @@ fn c31_the_stop_signal_comes_after_the_hook_or_with_the_end_of_the_grace() {
 }
 
 #[test]
+fn what_was_lost_with_its_supervisor_runs_again() {
+    let mut pod = pod(apps(&["a"]));
+    pod.containers[0].lifecycle.post_start = Some(Handler::Sleep(3));
+    pod.containers[0].lifecycle.pre_stop = Some(Handler::Sleep(3));
+    pod.containers[0].lifecycle.readiness = Some(probe(1));
+    let mut clock = Clock::start(&pod, &[("a", &[Life::obeys(0)])]);
+    clock.pass(1).crash();
+    clock.mute = true;
+    clock.pass(5);
+    assert_eq!(clock.times("hook PostStart a-0"), [0, 1000]);
+    assert_eq!(clock.state("a"), "Running");
+    assert!(
+        !clock.view().containers[0].ready,
+        "its probe has not answered"
+    );
+    clock.mute = false;
+    clock.crash().pass(4);
+    assert!(clock.view().containers[0].ready);
+    clock.stop(Some(20), false).pass(1).crash().pass(9);
+    assert_eq!(clock.times("hook PreStop a-0"), [10_000, 11_000]);
+    assert_eq!(clock.times("term a"), [14_000]);
+}
+
+#[test]
+fn a_pause_that_dies_while_all_containers_start_again_is_replaced() {
+    let mut pod = pod(apps(&["a", "b"]));
+    pod.restart_policy = Always;
+    pod.containers[0].restart_policy = Some(Always);
+    pod.containers[0].restart_rules = vec![rule(RestartAction::RestartAllContainers, false, &[42])];
+    let lives: &[(&str, &[Life])] = &[
+        ("a", &[Life::ends(5, 42), Life::obeys(0)]),
+        ("b", &[FOREVER, Life::obeys(0)]),
+    ];
+    let mut clock = Clock::start(&pod, lives);
+    clock.pass(6).shoot("pause-0").pass(20);
+    assert_eq!(clock.times("start pause-1"), [7000]);
+    assert_eq!(
+        (clock.state("a").as_str(), clock.state("b").as_str()),
+        ("Running", "Running")
+    );
+}
+
+#[test]
 fn no_grace_no_hook() {
     let mut pod = pod(apps(&["a"]));
     pod.containers[0].lifecycle.pre_stop = Some(Handler::Sleep(1));

@@ -68,6 +68,24 @@ fn what_keeps_a_sandbox_from_being_up_is_shown_until_it_is() {
 }
 
 #[test]
+fn what_is_tried_for_ever_is_told_ever_more_seldom() {
+    let mut clock = Clock::new(&pod(apps(&["a"])), &[("a", &[Life::obeys(0)])]);
+    let refused = VecDeque::from([FailureReason::StartError; 100]);
+    clock.failing.insert("pause".into(), refused);
+    clock.begin().pass(2000);
+    let warned = clock.order(&["event FailedCreatePodSandBox"]);
+    let counts: Vec<_> = warned
+        .iter()
+        .map(|text| text.split("seen ").nth(1))
+        .collect();
+    let powers = [2, 4, 8, 16, 32, 64].map(|n| format!("{n} times)"));
+    let powers = powers.iter().map(|text| Some(text.as_str()));
+    let expected: Vec<_> = std::iter::once(None).chain(powers).collect();
+    assert_eq!(counts, expected, "{warned:?}");
+    assert_eq!(clock.state("a"), "Running");
+}
+
+#[test]
 fn a_pod_that_never_restarts_ends_with_its_pause() {
     let mut clock = Clock::start(&pod(apps(&["a"])), &[("a", &[Life::obeys(500)])]);
     clock.pass(5).shoot("pause-0").pass(5);
@@ -102,6 +120,25 @@ fn after_a_dead_pause_what_succeeded_stays_so_on_failure() {
     clock.pass(5).shoot("pause-0").pass(5);
     assert_eq!(clock.times("start a").len(), 1);
     assert_eq!(clock.times("start b").len(), 2);
+}
+
+#[test]
+fn after_a_dead_pause_apps_wait_for_the_sidecars_though_one_of_them_is_done() {
+    let mut pod = pod(vec![
+        container("s", Role::Sidecar),
+        container("a", Role::App),
+        container("b", Role::App),
+    ]);
+    pod.restart_policy = OnFailure;
+    let lives: &[(&str, &[Life])] = &[
+        ("s", &[Life::obeys(0)]),
+        ("a", &[Life::ends(1, 0)]),
+        ("b", &[Life::obeys(0)]),
+    ];
+    let mut clock = Clock::start(&pod, lives);
+    clock.pass(5).shoot("pause-0").pass(15);
+    let order = clock.order(&["create s-1", "start s-1", "create b-1", "create a-1"]);
+    assert_eq!(order, ["create s-1", "start s-1", "create b-1"]);
 }
 
 #[test]

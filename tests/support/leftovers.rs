@@ -155,6 +155,15 @@ pub fn proc_file(pid: i32, name: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// The process of podshim that leads this life, `__keeper` or `__supervisor`, for the pod of this UID.
+pub fn life_of(verb: &str, uid: &str) -> Option<i32> {
+    processes().find(|pid| {
+        let line = proc_file(*pid, "cmdline");
+        let mut words = line.split('\0').skip(1);
+        words.next() == Some(verb) && words.next().is_some_and(|dir| dir.ends_with(uid))
+    })
+}
+
 fn processes() -> impl Iterator<Item = i32> {
     let entries = fs::read_dir("/proc").expect("/proc");
     entries

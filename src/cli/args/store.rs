@@ -1,4 +1,4 @@
-//! The grammar of `image` and `volume`: what is kept beside pods.
+//! Verbs on images and volumes.
 
 use clap::{Args, Subcommand};
 

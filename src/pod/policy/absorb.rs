@@ -45,6 +45,15 @@ impl Turn<'_> {
                 answer,
             } => self.probed(&instance, kind, &answer),
             Input::Recovered(seen) => self.recovered(&seen),
+            Input::Noted {
+                reason,
+                container,
+                message,
+            } => {
+                let spec = self.spec;
+                let k = container.and_then(|c| spec.containers.iter().position(|s| s.name == c));
+                self.warn(&reason, k, &message);
+            }
             Input::Rejected { reason, message } => {
                 self.decide(Phase::Failed, &reason, &message);
                 self.warn(&reason, None, &message);

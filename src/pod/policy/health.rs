@@ -90,7 +90,6 @@ impl Turn<'_> {
         match (probe.kind, is_good) {
             (ProbeKind::Startup, true) => {
                 self.state.containers[k].health.started = true;
-                self.probe_soon(k, ProbeKind::Readiness);
             }
             (ProbeKind::Readiness, is_ready) => {
                 self.state.containers[k].health.ready = is_ready;
@@ -106,25 +105,6 @@ impl Turn<'_> {
                 self.begin_stop(k, self.now.mono + grace.unwrap_or(own));
             }
         }
-    }
-
-    /// Does not wait for the period of this probe: what it is about has just changed.
-    fn probe_soon(&mut self, k: usize, kind: ProbeKind) {
-        let probes = &self.spec.containers[k].probes;
-        let Some(n) = probes.iter().position(|probe| probe.kind == kind) else {
-            return;
-        };
-        let started = self.look().runs_since(k);
-        let earliest = started.map_or(self.now.mono, |at| at.mono + probes[n].initial_delay);
-        let next = Some(earliest.max(self.now.mono));
-        self.set_probing(
-            k,
-            n,
-            Probing {
-                next,
-                ..Probing::default()
-            },
-        );
     }
 
     fn start_probe(&mut self, k: usize, kind: ProbeKind) {

@@ -16,10 +16,9 @@ impl Turn<'_> {
             stopping.until = stopping.until.min(until);
             return;
         }
-        let has_time = until > self.now.mono && self.state.teardown.is_none_or(|t| t.has_hooks());
         self.state.containers[k].stopping = Some(Stopping {
             until,
-            pre_stop: match has_time && self.spec.containers[k].pre_stop {
+            pre_stop: match self.spec.containers[k].pre_stop {
                 true => Hook::Ahead,
                 false => Hook::Over,
             },

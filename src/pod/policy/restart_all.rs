@@ -59,10 +59,3 @@ impl Turn<'_> {
         }
     }
 }
-
-impl Teardown {
-    /// Whether containers are told before they are stopped.
-    pub fn has_hooks(self) -> bool {
-        !matches!(self.cause, Cause::RestartAll { .. })
-    }
-}

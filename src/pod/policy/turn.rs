@@ -4,7 +4,7 @@ use crate::base::{Mono, Now};
 use crate::pod::policy::Look;
 use crate::pod::settings::Settings;
 use crate::pod::spec::Spec;
-use crate::pod::state::{State, Verdict};
+use crate::pod::state::{State, Told, Verdict};
 use crate::pod::{Action, Event, Input, OpId, Phase};
 
 /// Longest message of an event in bytes: an event is one line for people.
@@ -79,14 +79,43 @@ impl Turn<'_> {
         self.now.mono + self.settings.retry
     }
 
-    /// Appends to the event log what is normal.
+    /// Appends to the event log what is normal. What went wrong before with the same container is told anew if it comes again.
     pub fn tell(&mut self, reason: &str, container: Option<usize>, message: &str) {
+        self.state.told.retain(|told| told.container != container);
         self.announce(false, reason, container, message);
     }
 
-    /// Appends to the event log what is a problem.
+    /// Appends to the event log what is a problem. The same again and again is told the 1st, 2nd, 4th, 8th, … time, with the
+    /// count, as Kubernetes aggregates events: what is tried for ever must not fill the disk.
     pub fn warn(&mut self, reason: &str, container: Option<usize>, message: &str) {
-        self.announce(true, reason, container, message);
+        let message = one_line(message);
+        let told = &mut self.state.told;
+        let same = |told: &&mut Told| told.reason == reason && told.container == container;
+        let count = match told.iter_mut().find(same) {
+            Some(told) if told.message == message => {
+                told.count = told.count.saturating_add(1);
+                told.count
+            }
+            other => {
+                let new = Told {
+                    reason: reason.to_owned(),
+                    container,
+                    message: message.to_owned(),
+                    count: 1,
+                };
+                match other {
+                    Some(told) => *told = new,
+                    None => self.state.told.push(new),
+                }
+                1
+            }
+        };
+        if count == 1 {
+            self.announce(true, reason, container, message);
+        } else if count.is_power_of_two() {
+            let text = format!("{message} (seen {count} times)");
+            self.announce(true, reason, container, &text);
+        }
     }
 
     fn announce(&mut self, warning: bool, reason: &str, container: Option<usize>, message: &str) {

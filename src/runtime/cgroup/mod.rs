@@ -4,11 +4,13 @@
 //! is gone. On cgroup v1 it stands in every mounted hierarchy, the named and the v2 one of a hybrid machine included, since
 //! runtimes join all of them. Names are plain; links are never followed; what is already gone is no error.
 
+mod container;
 mod error;
 mod files;
 mod kill;
 mod layout;
 mod list;
+mod oom;
 mod pod;
 mod qos;
 mod stats;
@@ -17,9 +19,11 @@ mod tests;
 mod v1;
 mod v2;
 
+pub use container::ContainerCgroup;
 pub use error::CgroupError;
 #[cfg(test)]
 pub(super) use layout::Hierarchy;
 pub use layout::{Layout, Mode};
+pub use oom::OomWatch;
 pub use pod::{PodCgroup, PodCgroupValues};
 pub use stats::Stats;

@@ -1,0 +1,153 @@
+//! Ends and removes a pod without its supervisor: one that cannot be read, or whose supervisor does not answer. No grace, no
+//! question asked; only for those who say `--force`.
+
+use crate::base::{PodUid, Signal};
+use crate::cli::exit::{Failed, cannot};
+use crate::cli::{delete, host, spawn};
+use crate::runtime::{Layout, PodCgroup};
+use crate::store::{Dirs, PodDir, find_name, release_name};
+use crate::supervisor::{KEEPER_VERB, SUPERVISOR_VERB, Snapshot, read_plan};
+use crate::sys;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a killed process may take to die: one that waits for a disk dies when the disk has answered.
+const DEATH: Duration = Duration::from_secs(5);
+
+/// A process that does not die.
+#[derive(Debug, thiserror::Error)]
+#[error("process {0} does not die")]
+struct Undead(u32);
+
+/// Kills everything of a pod, then removes what is left of it.
+pub(super) fn remove(dirs: &Dirs, uid: &PodUid) -> Result<(), Failed> {
+    kill(dirs, uid)?;
+    if let Ok(Some(pod)) = read_plan(dirs, uid) {
+        return delete::remove(&pod);
+    }
+    let what = || cannot(format!("remove pod `{uid}`"));
+    for path in logs(dirs, uid) {
+        std::fs::remove_dir_all(path).map_err(what())?;
+    }
+    spawn::remove_files(dirs, &dirs.pod(uid)).map_err(what())?;
+    for (namespace, name) in names(dirs, uid) {
+        release_name(dirs, &namespace, &name, uid).map_err(what())?;
+    }
+    Ok(())
+}
+
+/// The processes of podshim that lead this life for a pod.
+pub(super) fn lives(verb: &str, dir: &PodDir) -> Vec<u32> {
+    let is_one = |pid: &u32| {
+        let words = words(*pid);
+        let mut words = words.split(|byte| *byte == 0).skip(1);
+        words.next() == Some(verb.as_bytes())
+            && words.next() == Some(dir.state.as_os_str().as_bytes())
+    };
+    sys::processes().filter(is_one).collect()
+}
+
+/// Lets a keeper that waits with its next supervisor start it now; one that has a supervisor does not care.
+pub(super) fn wake_keeper(dir: &PodDir) {
+    if !lives(SUPERVISOR_VERB, dir).is_empty() {
+        return;
+    }
+    for pid in lives(KEEPER_VERB, dir) {
+        if let Ok(pidfd) = sys::pidfd(pid)
+            && lives(KEEPER_VERB, dir).contains(&pid)
+        {
+            let _gone = sys::signal_pidfd(pidfd.as_fd(), Signal::HUP);
+        }
+    }
+}
+
+/// Namespaces and names that belong to a pod: one, if all is well.
+pub(super) fn names(dirs: &Dirs, uid: &PodUid) -> Vec<(String, String)> {
+    let entries = std::fs::read_dir(dirs.state.join("names"));
+    let entries = entries.into_iter().flatten().flatten();
+    let name = |entry: std::fs::DirEntry| {
+        let file = entry.file_name().into_string().ok()?;
+        let (namespace, name) = file.split_once('_')?;
+        let is_its = find_name(dirs, namespace, name).as_ref() == Some(uid);
+        is_its.then(|| (namespace.to_owned(), name.to_owned()))
+    };
+    entries.filter_map(name).collect()
+}
+
+fn words(pid: u32) -> Vec<u8> {
+    std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()
+}
+
+/// Kills keeper, supervisor, their runtime calls and every container of a pod.
+pub(super) fn kill(dirs: &Dirs, uid: &PodUid) -> Result<(), Failed> {
+    kill_ours(&dirs.pod(uid))?;
+    kill_containers(uid)
+}
+
+/// The keeper first: it would start the others again. Then whatever they had started: it is in their session and names the pod.
+fn kill_ours(dir: &PodDir) -> Result<(), Failed> {
+    let written = Snapshot::read(dir).ok().flatten();
+    let mut sessions: Vec<u32> = written
+        .map(|snapshot| snapshot.session)
+        .into_iter()
+        .collect();
+    for verb in [KEEPER_VERB, SUPERVISOR_VERB] {
+        for pid in lives(verb, dir) {
+            sessions.extend(sys::session(pid));
+            kill_one(pid, |pid| lives(verb, dir).contains(&pid))?;
+        }
+    }
+    let wanted = dir.state.as_os_str().as_bytes();
+    let is_call = |pid: u32| {
+        pid != std::process::id()
+            && sys::session(pid).is_some_and(|session| sessions.contains(&session))
+            && words(pid).windows(wanted.len()).any(|part| part == wanted)
+    };
+    for pid in sys::processes().filter(|pid| is_call(*pid)) {
+        kill_one(pid, is_call)?;
+    }
+    Ok(())
+}
+
+/// Kills a process if, with its pidfd open, it still is what it was.
+fn kill_one(pid: u32, is_meant: impl Fn(u32) -> bool) -> Result<(), Failed> {
+    let Ok(pidfd) = sys::pidfd(pid) else {
+        return Ok(());
+    };
+    if !is_meant(pid) {
+        return Ok(());
+    }
+    let _gone = sys::signal_pidfd(pidfd.as_fd(), Signal::KILL);
+    match sys::pidfd_outlives(pidfd.as_fd(), DEATH) {
+        true => Err(Undead(pid).into()),
+        false => Ok(()),
+    }
+}
+
+fn kill_containers(uid: &PodUid) -> Result<(), Failed> {
+    let layout = Layout::detect()?;
+    let root = crate::bundle::CgroupLayout::default().root;
+    let all = PodCgroup::all(&layout, &root).into_iter();
+    for (_, cgroup) in all.filter(|(other, _)| other == uid) {
+        host::block_on(cgroup.kill_and_remove())??;
+    }
+    Ok(())
+}
+
+/// Log directories that end in the pod's UID.
+fn logs(dirs: &Dirs, uid: &PodUid) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(&dirs.logs)
+        .into_iter()
+        .flatten()
+        .flatten();
+    let is_its = |path: &Path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.split('_').count() == 3 && name.rsplit('_').next() == Some(&uid.0)
+    };
+    entries
+        .map(|entry| entry.path())
+        .filter(|path| is_its(path))
+        .collect()
+}

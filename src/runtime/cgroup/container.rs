@@ -1,0 +1,171 @@
+//! The cgroup of a container that somebody else named: found by its init, remembered, and looked into after the init is gone.
+
+use crate::base::{InstanceId, Signal};
+use crate::runtime::cgroup::{files, v1, v2};
+use crate::runtime::{CgroupError, Layout, Mode, PodCgroup, is_plain_name};
+use crate::sys;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+/// Where a container's cgroup is, below every mount.
+#[derive(Clone, Debug)]
+pub struct ContainerCgroup {
+    parent: PodCgroup,
+    id: InstanceId,
+}
+
+impl ContainerCgroup {
+    /// The cgroup of a process. `None` where it has none of its own: a cgroup that it shares with this process, or the root,
+    /// must never be killed or measured as a container.
+    pub fn of_process(pid: u32) -> Option<ContainerCgroup> {
+        let path = path_of(&pid.to_string())?;
+        (path_of("self")? != path)
+            .then(|| ContainerCgroup::at(&path))
+            .flatten()
+    }
+
+    /// The cgroup of this path below the mounts, as [`path`](ContainerCgroup::path) gave it.
+    pub fn at(path: &Path) -> Option<ContainerCgroup> {
+        let relative = path.strip_prefix("/").unwrap_or(path);
+        let id = relative
+            .file_name()?
+            .to_str()
+            .filter(|s| is_plain_name(s))?;
+        let plain = |component: &std::ffi::OsStr| component.to_str().is_some_and(is_plain_name);
+        let parent = relative.parent()?.to_owned();
+        if !parent.iter().all(plain) {
+            return None;
+        }
+        Some(ContainerCgroup {
+            parent: PodCgroup {
+                layout: Layout::detect().ok()?,
+                path: parent,
+            },
+            id: InstanceId(id.to_owned()),
+        })
+    }
+
+    /// Makes it in every hierarchy where it is absent, and moves a process into it.
+    pub fn adopt(&self, pid: u32) -> Result<(), CgroupError> {
+        let path = self.path();
+        for mount in self.parent.layout.mounts() {
+            let directory = mount.join(&path);
+            if !directory.is_dir() {
+                self.parent
+                    .make(&directory)
+                    .map_err(|source| CgroupError::Create {
+                        path: directory.clone(),
+                        source,
+                    })?;
+                if self.mode() != Mode::V2 {
+                    v1::prepare(mount, &path)?;
+                }
+            }
+            files::write(&directory.join("cgroup.procs"), &pid.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Its path below the mounts.
+    pub fn path(&self) -> PathBuf {
+        self.parent.path.join(&self.id.0)
+    }
+
+    /// How this machine mounts its cgroups.
+    pub fn mode(&self) -> Mode {
+        self.parent.layout.mode()
+    }
+
+    /// Whether it is still there in any hierarchy.
+    pub fn exists(&self) -> bool {
+        let mut directories = self.parent.directories(&self.path()).into_iter();
+        directories.any(|directory| directory.is_dir())
+    }
+
+    /// One of its files; `None` where there is none. On cgroup v2 the controller is not looked at: a file is there or not.
+    pub fn read(&self, controller: &str, file: &str) -> Option<String> {
+        files::read(&self.directory(controller)?.join(file))
+    }
+
+    pub(super) fn directory(&self, controller: &str) -> Option<PathBuf> {
+        match self.mode() {
+            Mode::V1 | Mode::Hybrid => self.parent.directory_below(controller, &self.path()),
+            Mode::V2 => self.parent.directories(&self.path()).pop(),
+        }
+    }
+
+    /// Every process in it and below it.
+    pub fn pids(&self) -> Vec<u32> {
+        self.parent.pids_below(&self.path())
+    }
+
+    /// Sends a signal to every process; how many got it. A process is signalled only if it is still there after its pidfd was
+    /// opened, so that no recycled number is hit.
+    pub fn signal_all(&self, signal: Signal) -> usize {
+        let pidfds: Vec<_> = self
+            .pids()
+            .into_iter()
+            .filter_map(|pid| Some((pid, sys::pidfd(pid).ok()?)))
+            .collect();
+        let still_there = self.pids();
+        let sent = pidfds.iter().filter(|(pid, pidfd)| {
+            still_there.binary_search(pid).is_ok()
+                && sys::signal_pidfd(pidfd.as_fd(), signal).is_ok()
+        });
+        sent.count()
+    }
+
+    /// Kills every process and waits until all are gone, as [`PodCgroup::kill_all`] does.
+    pub async fn kill_all(&self) -> Result<(), CgroupError> {
+        self.parent.kill_all(&self.id).await
+    }
+
+    /// Removes it, once its processes are gone: a runtime that failed may have left it.
+    pub async fn remove(&self) -> Result<(), CgroupError> {
+        self.parent.remove_container(&self.id).await
+    }
+
+    /// How many of its processes the OOM killer ended.
+    pub fn oom_kills(&self) -> u64 {
+        let kills = |directory: PathBuf| match self.mode() {
+            Mode::V1 | Mode::Hybrid => v1::oom_kills(&directory),
+            Mode::V2 => v2::oom_kills(&directory),
+        };
+        self.directory("memory").map_or(0, kills)
+    }
+}
+
+/// The path of a process in the hierarchy that limits memory, else in the first that has one. Source: cgroups(7).
+fn path_of(process: &str) -> Option<PathBuf> {
+    let text = files::read(Path::new(&format!("/proc/{process}/cgroup")))?;
+    let mut lines: Vec<_> = text
+        .lines()
+        .filter_map(|line| {
+            let mut parts = line.splitn(3, ':').skip(1);
+            let controllers: Vec<_> = parts.next()?.split(',').collect();
+            let wanted = controllers.contains(&"memory");
+            Some((wanted, parts.next()?))
+        })
+        .collect();
+    lines.sort_by_key(|(wanted, _)| !wanted);
+    let (_, path) = lines.first()?;
+    (*path != "/").then(|| PathBuf::from(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_this_process_and_strange_paths_are_no_container() {
+        assert!(ContainerCgroup::of_process(std::process::id()).is_none());
+        for path in ["/", "", "/a/../b", "/a b", "/a/-x"] {
+            assert!(ContainerCgroup::at(Path::new(path)).is_none(), "{path}");
+        }
+        let at = ContainerCgroup::at(Path::new("/one")).expect("cgroups");
+        assert_eq!(at.path(), Path::new("one"));
+        let at = ContainerCgroup::at(Path::new("/k.slice/pod1.slice/x.scope")).expect("cgroups");
+        assert_eq!(at.path(), Path::new("k.slice/pod1.slice/x.scope"));
+        assert!(!at.exists() && at.pids().is_empty() && at.oom_kills() == 0);
+    }
+}

@@ -1,0 +1,200 @@
+//! Making a container: mounts, streams, runtime. What fails halfway is taken back.
+
+use crate::base::InstanceId;
+use crate::image::{mount_all, unmount_all};
+use crate::runtime::{
+    ContainerCgroup, CreateCall, Driver, OomWatch, RuntimeError, find_known, is_plain_name,
+};
+use crate::supervisor::task::group::{Group, TaskRecord};
+use crate::supervisor::task::handle::Result;
+use crate::supervisor::task::place::Place;
+use crate::supervisor::task::streams::{Streams, Wiring};
+use crate::supervisor::task::types::{CreateTask, Refusal, RuntimeChoice, TaskError};
+use crate::sys;
+use serde_json::Value;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where containerd's own shim keeps the runtime's state, a directory per namespace: `runc --root` finds the same containers.
+const RUNTIME_ROOT: &str = "/run/containerd/runc";
+/// Longest `config.json` that is read, in bytes; the longest seen have 60 KiB.
+const CONFIG_MAX_BYTES: u64 = 4 * 1024 * 1024;
+
+/// What is the same for all containers of a shim.
+#[derive(Debug)]
+pub(super) struct Context {
+    pub group: Group,
+    pub namespace: String,
+    /// What runtimes said of themselves.
+    pub known: PathBuf,
+}
+
+/// A container that was made.
+pub(super) struct Made {
+    pub place: Place,
+    pub pid: u32,
+    pub pidfd: OwnedFd,
+    pub streams: Streams,
+    pub oom: Option<OomWatch>,
+}
+
+/// The part of an OCI configuration that matters here.
+struct Config {
+    has_own_pids: bool,
+    cgroups_path: String,
+}
+
+pub(super) async fn create(context: Arc<Context>, task: &CreateTask) -> Result<Made> {
+    if !is_plain_name(&task.id) {
+        let id: String = task.id.escape_debug().take(64).collect();
+        return Err(TaskError::new(
+            Refusal::Invalid,
+            format!("cannot use `{id}` as a container id"),
+        ));
+    }
+    let config = read_config(&task.bundle.join("config.json"))?;
+    let driver = driver(&context, &task.runtime, &config).await?;
+    let root = task.bundle.join("rootfs");
+    mount_all(&task.mounts, &root).map_err(|e| TaskError::failed(&e))?;
+    let made = make(&context, task, config, driver).await;
+    if made.is_err() {
+        unmount_all(&root);
+    }
+    made
+}
+
+async fn driver(context: &Context, choice: &RuntimeChoice, config: &Config) -> Result<Driver> {
+    let wanted = Some(choice.binary.as_str()).filter(|name| !name.is_empty());
+    let runtime = find_known(wanted, &context.known).await;
+    let runtime = runtime.map_err(|e| TaskError::failed(&e))?;
+    let root = match choice.root.as_str() {
+        "" => RUNTIME_ROOT,
+        root => root,
+    };
+    let mut create_flags = Vec::new();
+    for (wanted, flag) in [
+        (choice.no_pivot_root, "--no-pivot"),
+        (choice.no_new_keyring, "--no-new-keyring"),
+    ] {
+        create_flags.extend(wanted.then_some(flag));
+    }
+    // A path of `slice:prefix:name` is for systemd, whatever was configured; without systemd it is taken as it is written.
+    let is_for_systemd = config.cgroups_path.split(':').count() == 3;
+    Ok(Driver {
+        systemd_cgroup: choice.systemd_cgroup
+            || (is_for_systemd && Path::new("/run/systemd/system").is_dir()),
+        create_flags,
+        ..Driver::new(runtime, Path::new(root).join(&context.namespace))
+    })
+}
+
+async fn make(
+    context: &Context,
+    task: &CreateTask,
+    config: Config,
+    driver: Driver,
+) -> Result<Made> {
+    let wiring = Wiring {
+        dir: context.group.dir.clone(),
+        container: task.id.clone(),
+        namespace: context.namespace.clone(),
+        io_uid: task.runtime.io_uid,
+        io_gid: task.runtime.io_gid,
+    };
+    let id = InstanceId(task.id.clone());
+    let (pid_file, log) = (task.bundle.join("init.pid"), task.bundle.join("log.json"));
+    let (io, connected) = wiring.lend(&task.stdio).await?.split();
+    let created = driver.create(CreateCall {
+        id: &id,
+        bundle: &task.bundle,
+        pid_file: &pid_file,
+        log: &log,
+        io,
+    });
+    let pid = match created.await {
+        Ok(pid) => pid,
+        Err(error) => {
+            undo(&driver, &id, &log, &error).await;
+            return Err(TaskError::failed(&error));
+        }
+    };
+    // From here on the init lives: what fails must not leave it.
+    let held = async {
+        let failed = |e: std::io::Error| TaskError::failed(&e);
+        let pidfd = sys::pidfd(pid).map_err(failed)?;
+        let streams = connected.finish().await?;
+        let cgroup = ContainerCgroup::of_process(pid);
+        let record = TaskRecord {
+            id: task.id.clone(),
+            bundle: task.bundle.clone(),
+            pid,
+            started: sys::start_time(pid),
+            runtime: driver.runtime.clone(),
+            root: driver.root.clone(),
+            systemd_cgroup: driver.systemd_cgroup,
+            cgroup: cgroup.as_ref().map(ContainerCgroup::path),
+            ended: None,
+        };
+        context.group.write(&record).map_err(failed)?;
+        Ok((pidfd, streams, cgroup, record))
+    };
+    match held.await {
+        Ok((pidfd, streams, cgroup, record)) => Ok(Made {
+            // Without a memory controller nothing is killed for want of memory.
+            oom: cgroup.clone().and_then(|cgroup| OomWatch::new(cgroup).ok()),
+            place: Place {
+                id,
+                bundle: task.bundle.clone(),
+                driver,
+                cgroup,
+                has_own_pids: config.has_own_pids,
+                wiring,
+                record,
+            },
+            pid,
+            pidfd,
+            streams,
+        }),
+        Err(error) => {
+            // Its own failure would hide the first.
+            let _ = driver.delete(&id, &log, true).await;
+            Err(error)
+        }
+    }
+}
+
+/// After a create that failed: what the runtime knows is deleted, also when it does not know how much it made.
+async fn undo(driver: &Driver, id: &InstanceId, log: &Path, error: &RuntimeError) {
+    if (error.is_hung() || driver.knows(id))
+        && let Err(error) = driver.delete(id, log, true).await
+    {
+        tracing::warn!(%id, %error, "cannot delete what a failed create left");
+    }
+}
+
+fn read_config(path: &Path) -> Result<Config> {
+    let unreadable = |error: &dyn std::fmt::Display| {
+        TaskError::new(
+            Refusal::Invalid,
+            format!("cannot read `{}`: {error}", path.display()),
+        )
+    };
+    let mut text = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(CONFIG_MAX_BYTES).read_to_end(&mut text))
+        .map_err(|e| unreadable(&e))?;
+    let value: Value = serde_json::from_slice(&text).map_err(|e| unreadable(&e))?;
+    let namespaces = value.pointer("/linux/namespaces").and_then(Value::as_array);
+    let has_own_pids = namespaces.is_some_and(|all| {
+        all.iter()
+            .any(|one| one["type"] == "pid" && one["path"].as_str().is_none_or(str::is_empty))
+    });
+    let cgroups_path = value.pointer("/linux/cgroupsPath").and_then(Value::as_str);
+    Ok(Config {
+        has_own_pids,
+        cgroups_path: cgroups_path.unwrap_or_default().to_owned(),
+    })
+}
