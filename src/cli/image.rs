@@ -163,7 +163,14 @@ fn inspect(settings: &Settings, names: &[String]) -> Outcome {
 /// What the pods that exist use: what their manifests name, and what they have resolved.
 fn in_use(settings: &Settings) -> InUse {
     let mut in_use = InUse::default();
-    for pod in list_pods(&settings.dirs).0 {
+    let (pods, unreadable) = list_pods(&settings.dirs);
+    for (uid, error) in unreadable {
+        report::say(format_args!(
+            "warning: pod {uid} cannot be read ({error}): every image counts as used"
+        ));
+        in_use.is_unknown = true;
+    }
+    for pod in pods {
         let containers = pod.plan.pod.containers.into_iter();
         in_use
             .references

@@ -72,6 +72,11 @@ impl Blobs {
         self.layout().join("blobs/sha256").join(digest.hex())
     }
 
+    /// Where it comes together.
+    pub fn partial(&self, digest: &Digest) -> PathBuf {
+        self.data.join("partial").join(digest.hex())
+    }
+
     /// Whether a blob is there. Its content is verified when it is used.
     pub fn has(&self, digest: &Digest, size: u64) -> bool {
         fs::metadata(self.path(digest)).is_ok_and(|meta| meta.is_file() && meta.len() == size)
@@ -90,7 +95,7 @@ impl Blobs {
 
     /// Waits until a blob is there, or until nobody else receives it.
     pub fn arrival(&self, digest: &Digest, size: u64) -> Result<Arrival, ImageError> {
-        let path = self.data.join("partial").join(digest.hex());
+        let path = self.partial(digest);
         let arrive = || -> io::Result<Arrival> {
             loop {
                 if self.has(digest, size) {

@@ -102,6 +102,14 @@ pub enum ImageError {
         #[source]
         source: io::Error,
     },
+    /// Images cannot be written there.
+    #[error("cannot save to `{target}`: {problem}")]
+    Save {
+        /// As written.
+        target: String,
+        /// The rule.
+        problem: &'static str,
+    },
     /// A pod uses every layer of the image.
     #[error("cannot remove image `{0}`: a pod uses it")]
     InUse(String),
@@ -140,6 +148,7 @@ impl ImageError {
             | ImageError::Mismatch { .. }
             | ImageError::Layer { .. }
             | ImageError::Store { .. }
+            | ImageError::Save { .. }
             | ImageError::InUse(_) => FailureReason::ErrImagePull,
         }
     }

@@ -103,6 +103,7 @@ impl Descriptor {
         let (own, is_index) = kind.map_or((None, false), |k| (k.media_type, k.manifests.is_some()));
         let told = told.map(|told| told.split(';').next().unwrap_or_default().trim());
         let known = |kind: &str| MANIFEST_TYPES.contains(&kind) || INDEX_TYPES.contains(&kind);
+        let own = own.filter(|own| known(own));
         let media_type = own.or(told.filter(|told| known(told)).map(str::to_owned));
         let otherwise = if is_index {
             INDEX_TYPES[0]
@@ -266,7 +267,12 @@ fn manifest(
         .map(|layer| (layer.file(), Some((layer.digest, layer.size))))
         .collect();
     let mut content = Content::new(&manifest.config.file(), config, layers)?;
-    content.manifest = Some((descriptor, bytes));
+    // Not the descriptor as it came: it is kept in a record, and its other fields may be of any size.
+    let kept = Descriptor {
+        platform: descriptor.platform,
+        ..Descriptor::of(&bytes, None)
+    };
+    content.manifest = Some((kept, bytes));
     Ok(content)
 }
 

@@ -18,6 +18,7 @@
 //! by the kernel below the layer's root and nowhere else.
 
 mod blobs;
+mod collect;
 mod config;
 mod digest;
 mod docker;
@@ -46,9 +47,9 @@ mod zstd;
 pub use ensure::{Image, ensure, inspect, list, ready};
 pub use error::ImageError;
 pub use load::load;
-pub use pull::{Progress, Pull};
 pub use mounts::{Mount, MountError, mount_all, unmount_all};
 pub use overlay::{mount_overlay, mount_read_only};
+pub use pull::{Progress, Pull};
 pub use reference::Reference;
 pub use registry::{ENVIRONMENT, PullError, Times};
 pub use remove::{InUse, Prune, is_busy, prune, remove};

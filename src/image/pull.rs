@@ -1,7 +1,9 @@
 //! From a registry reference to a record: where to ask, what for, and the layers, received side by side and unpacked in order.
 
 use crate::image::blobs::Blobs;
+use crate::image::collect::forget_blobs;
 use crate::image::config::Content;
+use crate::image::digest::Digest;
 use crate::image::ensure::add;
 use crate::image::files::Files;
 use crate::image::layout::{Descriptor, INDEX_TYPES, MANIFEST_TYPES, check_blob, follow};
@@ -80,16 +82,50 @@ pub(super) fn pull(
     let registries = Registries::load().map_err(failed)?;
     let keyring = Keyring::load(how.secrets).map_err(failed)?;
     let store = Store::open(data, Access::Shared)?;
+    let mut refused = Vec::new();
+    let result = ask_all(
+        &store,
+        name,
+        (&registries, &keyring),
+        known,
+        how,
+        &mut refused,
+    );
+    drop(store);
+    forget_blobs(data, &refused);
+    result
+}
+
+/// Asks one registry after the other. `refused` gets what came of images that then could not be used.
+fn ask_all(
+    store: &Store,
+    name: &str,
+    (registries, keyring): (&Registries, &Keyring),
+    known: Option<&ImageRecord>,
+    how: &Pull<'_>,
+    refused: &mut Vec<Digest>,
+) -> Result<ImageRecord, ImageError> {
+    let failed = |source| ImageError::Pull {
+        reference: name.to_owned(),
+        source: Box::new(source),
+    };
     let mut last = None;
     for candidate in registries.candidates(&Name::new(name)) {
-        for endpoint in registries.endpoints(&candidate).map_err(failed)? {
+        let endpoints = match registries.endpoints(&candidate) {
+            Ok(endpoints) => endpoints,
+            Err(blocked) => {
+                last = Some(failed(blocked));
+                continue;
+            }
+        };
+        for endpoint in endpoints {
             let source = Source {
                 endpoint: &endpoint,
-                keyring: &keyring,
+                keyring,
                 name: &candidate,
                 how,
             };
-            match source.bring(&store, name, known) {
+            match source.bring(store, name, known, refused) {
                 Ok(record) => return Ok(record),
                 // Another registry does not mend our disk.
                 Err(error @ (ImageError::Store { .. } | ImageError::Layer { .. })) => {
@@ -122,6 +158,7 @@ impl Source<'_> {
         store: &Store,
         record_name: &str,
         known: Option<&ImageRecord>,
+        refused: &mut Vec<Digest>,
     ) -> Result<ImageRecord, ImageError> {
         let failed = |source| ImageError::Pull {
             reference: self.name.to_string(),
@@ -161,7 +198,15 @@ impl Source<'_> {
             &top,
         )?;
         let blobs = Blobs::new(store.data());
-        let mut record = self.layers(store, record_name, &session, &content)?;
+        let mut record = self
+            .layers(store, record_name, &session, &content)
+            .inspect_err(|error| {
+                // What a broken line left is worth resuming; what was refused is worth nothing.
+                if !matches!(error, ImageError::Pull { .. }) {
+                    let blobs = content.layers.iter().filter_map(|l| l.blob.as_ref());
+                    refused.extend(blobs.map(|(digest, _)| digest.clone()));
+                }
+            })?;
         if let Some((manifest, bytes)) = &content.manifest {
             blobs.keep(bytes)?;
             blobs.keep(&content.document)?;

@@ -1,5 +1,6 @@
 //! Removing images. What a pod of this machine uses stays, whatever is asked.
 
+use crate::image::collect::collect;
 use crate::image::registry::spellings;
 use crate::image::store::{self, Access, Store};
 use crate::image::{ImageError, ImageRecord, Reference};
@@ -13,6 +14,8 @@ pub struct InUse {
     pub references: Vec<String>,
     /// Directories of layers that pods have resolved.
     pub layers: Vec<PathBuf>,
+    /// Whether some pod cannot be read: then anything may be in use.
+    pub is_unknown: bool,
 }
 
 impl InUse {
@@ -54,11 +57,11 @@ pub fn remove(
         return Err(ImageError::Absent(name));
     };
     let in_use = in_use();
-    if is_used(&store, &record, &in_use)? {
+    if in_use.is_unknown || is_used(&store, &record, &in_use)? {
         return Err(ImageError::InUse(name));
     }
     store.forget(&record.reference)?;
-    store.collect(&in_use.layers)
+    collect(&store, &in_use.layers)
 }
 
 /// Removes what is not needed; gives the names of the images that went. `in_use` as for [`remove`].
@@ -70,6 +73,9 @@ pub fn prune(
     let store = Store::open(data, Access::Exclusive)?;
     let in_use = in_use();
     let mut gone = Vec::new();
+    if in_use.is_unknown {
+        return Ok(gone);
+    }
     if what == Prune::Unused {
         for record in store::records(data)? {
             if !is_used(&store, &record, &in_use)? {
@@ -78,13 +84,13 @@ pub fn prune(
             }
         }
     }
-    store.collect(&in_use.layers)?;
+    collect(&store, &in_use.layers)?;
     Ok(gone)
 }
 
 /// Whether somebody brings or removes images now, so that removing would have to wait.
 pub fn is_busy(data: &Path) -> bool {
-    store::is_locked(data)
+    data.join("images.lock").exists() && store::alone(data).is_none()
 }
 
 /// A pod names it, or uses its layers and no other record would keep them.

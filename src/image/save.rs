@@ -54,7 +54,10 @@ pub fn save(data: &Path, names: &[String], target: &str) -> Result<(), ImageErro
                 Err(error) => error.kind() == io::ErrorKind::NotFound,
             };
             if !is_empty {
-                return Err(refused("the directory must be new or empty"));
+                return Err(ImageError::Save {
+                    target: target.to_owned(),
+                    problem: "the directory must be new or empty",
+                });
             }
             layout(&blobs, &images, &mut |name, size, content| {
                 let file = path.join(name);

@@ -18,7 +18,6 @@ use crate::image::digest::Digest;
 use crate::image::layout::{Descriptor, INDEX_TYPES};
 use crate::image::root::{open_root, remove_tree};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
@@ -156,7 +155,7 @@ impl Store {
     }
 
     /// Writes the index of the content store anew.
-    fn index(&self) -> Result<(), ImageError> {
+    pub fn index(&self) -> Result<(), ImageError> {
         let path = self.data.join("content/index.json");
         let lock_path = self.data.join("index.lock");
         let lock = File::options().create(true).append(true).open(&lock_path);
@@ -177,52 +176,6 @@ impl Store {
         let path = record_path(&self.data, reference);
         fs::remove_file(&path).map_err(|source| store_error(&path, source))
     }
-
-    /// Removes what no record needs and no pod uses, and what crashes left. Only with exclusive access.
-    pub fn collect(&self, in_use: &[PathBuf]) -> Result<(), ImageError> {
-        let records = records(&self.data)?;
-        let mut keep: BTreeSet<PathBuf> = in_use.iter().cloned().collect();
-        let needed = records.iter().flat_map(|record| &record.layers);
-        keep.extend(needed.map(|chain| self.layer_dir(chain)));
-        let names = records
-            .iter()
-            .map(|r| record_path(&self.data, &r.reference));
-        keep.extend(names);
-        let blobs = Blobs::new(&self.data);
-        let kept = records.iter().flat_map(|record| {
-            let manifest = record.content.as_ref().map(|content| &content.digest);
-            manifest.into_iter().chain(&record.blobs)
-        });
-        keep.extend(kept.map(|digest| blobs.path(digest)));
-        // The index first: it never names what is not there.
-        self.index()?;
-        for directory in ["layers", "images", "content/blobs/sha256", "partial"] {
-            let directory = self.data.join(directory);
-            let sweep = || -> io::Result<()> {
-                for entry in fs::read_dir(&directory)? {
-                    let path = entry?.path();
-                    if keep.contains(&path) {
-                        continue;
-                    }
-                    // Renamed first: a crash in the middle must not leave half a layer under its name.
-                    let aside = match path.extension() {
-                        Some(_) => path,
-                        None if !path.is_dir() => path,
-                        None => {
-                            let aside = path.with_added_extension("tmp");
-                            remove(&aside)?;
-                            fs::rename(&path, &aside)?;
-                            aside
-                        }
-                    };
-                    remove(&aside)?;
-                }
-                Ok(())
-            };
-            sweep().map_err(|source| store_error(&directory, source))?;
-        }
-        Ok(())
-    }
 }
 
 /// The lock of the store to read, if nobody removes anything; without a store there is nothing to read.
@@ -232,10 +185,11 @@ pub(super) fn try_shared(data: &Path) -> Option<File> {
     Some(lock)
 }
 
-/// Whether an exclusive lock would have to wait.
-pub(super) fn is_locked(data: &Path) -> bool {
-    let lock = File::open(data.join("images.lock"));
-    lock.is_ok_and(|lock| lock.try_lock().is_err())
+/// The lock of the store to remove, if nobody uses it.
+pub(super) fn alone(data: &Path) -> Option<File> {
+    let lock = File::open(data.join("images.lock")).ok()?;
+    lock.try_lock().ok()?;
+    Some(lock)
 }
 
 /// Where a layer is or would be.
@@ -281,12 +235,14 @@ pub(super) fn records(data: &Path) -> Result<Vec<ImageRecord>, ImageError> {
     }
 }
 
-fn record_path(data: &Path, reference: &str) -> PathBuf {
+/// The file of a record.
+pub(super) fn record_path(data: &Path, reference: &str) -> PathBuf {
     let name = Digest::of(reference.as_bytes());
     data.join("images").join(format!("{}.json", name.hex()))
 }
 
-fn remove(path: &Path) -> io::Result<()> {
+/// Removes a file or a tree.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
     let parent = path.parent().unwrap_or(Path::new("/"));
     let name = path.file_name().map(OsString::from).unwrap_or_default();
     remove_tree(open_root(parent)?, &name)

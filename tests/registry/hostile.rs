@@ -170,12 +170,12 @@ fn an_index_that_leads_nowhere_is_refused() {
 
 #[test]
 fn a_layer_that_becomes_too_large_is_refused() {
-    // 200 MiB of zeros in 200 KiB.
+    // 136 MiB of zeros in 136 KiB: more than any layer may become without a look at its compressed size.
     let mut builder = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_gnu();
-    header.set_size(200 << 20);
+    header.set_size(136 << 20);
     header.set_mode(0o644);
-    let zeros = std::io::Read::take(std::io::repeat(0), 200 << 20);
+    let zeros = std::io::Read::take(std::io::repeat(0), 136 << 20);
     builder
         .append_data(&mut header, "zeros", zeros)
         .expect("memory");
@@ -222,6 +222,28 @@ fn members_that_lead_out_are_refused() {
         .expect("memory");
     let link = builder.into_inner().expect("memory");
     assert_says(&said(link), "no path below the root");
+}
+
+#[test]
+fn what_a_refused_image_shares_with_a_good_one_stays() {
+    let place = Scene::new(&[]);
+    let mut images = Layout::new(&place.path("layout"));
+    let shared = tar("a", b"x");
+    images.image("good", std::slice::from_ref(&shared), |_| {});
+    images.image("bad", &[shared, b"no tar".repeat(200)], |_| {});
+    let fake = Fake::of(&images.directory);
+    let scene = Scene::new(&[&fake.host]);
+    let [good, bad] = ["good", "bad"].map(|tag| format!("{}/app:{tag}", fake.host));
+    scene.podshim(&["image", "pull", &good]).expect(0);
+    scene.podshim(&["image", "pull", &bad]).expect(1);
+    let blobs = std::fs::read_dir(scene.path("data/content/blobs/sha256"));
+    assert_eq!(
+        blobs.expect("a directory").count(),
+        3,
+        "manifest, configuration, layer"
+    );
+    let saved = format!("oci:{}", scene.path("saved").display());
+    scene.podshim(&["image", "save", &saved, &good]).expect(0);
 }
 
 #[test]

@@ -123,6 +123,15 @@ fn what_is_blocked_is_not_asked_and_a_broken_file_is_named() {
         "{}",
         blocked.stderr
     );
+    // A short name may still be somewhere else.
+    let place = Scene::new(&[]);
+    let fake = with_app(&place, "a");
+    let text = format!(
+        "unqualified-search-registries = ['a.example.org', '{0}']\n[[registry]]\nprefix = '*.example.org'\nblocked = true\n[[registry]]\nlocation = '{0}'\ninsecure = true\n",
+        fake.host
+    );
+    fs::write(scene.path("registries.conf"), text).expect("a file");
+    scene.podshim(&["image", "pull", "app:1"]).expect(0);
     fs::write(scene.path("registries.conf"), "registry = 1\n").expect("a file");
     let broken = scene
         .podshim(&["image", "pull", "a.example.org/app:1"])

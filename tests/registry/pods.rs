@@ -1,7 +1,7 @@
 //! Pods whose images come from a registry.
 
 use crate::scene::Scene;
-use crate::server::{PASSWORD, Registry};
+use crate::server::{Fake, PASSWORD, Registry};
 use crate::support::{Host, images, on_each_runtime, pod, run, until};
 use serde_json::json;
 use std::fs;
@@ -133,5 +133,59 @@ fn a_pod_waits_for_its_registry_and_starts_when_it_is_there() {
         let source = format!("oci:{}", images().join("busybox").display());
         registry.push(&source, "team/later:1", &[]);
         pod.until_running();
+    });
+}
+
+#[test]
+fn the_policy_of_a_container_decides_whether_its_registry_is_asked() {
+    on_each_runtime(|host| {
+        let fake = Fake::of(&images().join("busybox"));
+        let scene = Scene::new(&[&fake.host]);
+        let asked = || {
+            let mut lines = fake.lines();
+            lines.retain(|line| !line.ends_with("/v2/") && !line.starts_with('\u{16}'));
+            lines.dedup();
+            lines
+        };
+        let latest = format!("{}/app:latest", fake.host);
+        let begin = |image: &str, policy: Option<&str>| {
+            let mut container = json!({"name": "c", "image": image, "command": ["sleep", "1000"]});
+            if let Some(policy) = policy {
+                container["imagePullPolicy"] = policy.into();
+            }
+            start(host, &scene, image, json!({"containers": [container]}), &[]);
+            host.pod("p")
+        };
+        let end = || host.podshim(["delete", "p", "--force"]).expect(0);
+
+        begin(&latest, Some("Never")).until_waiting("c", "ErrImageNeverPull");
+        assert_eq!(asked(), [""; 0]);
+        end();
+        begin(&latest, Some("IfNotPresent")).until_running();
+        let first = asked();
+        assert_eq!(first.len(), 2, "the layer is here already: {first:?}");
+        end();
+        for (image, policy, head) in [
+            (&latest, Some("IfNotPresent"), None),
+            (&latest, Some("Never"), None),
+            (
+                &latest,
+                Some("Always"),
+                Some("HEAD /v2/app/manifests/latest"),
+            ),
+            (&latest, None, Some("HEAD /v2/app/manifests/latest")),
+        ] {
+            begin(image, policy).until_running();
+            assert_eq!(asked(), Vec::from_iter(head), "{policy:?}");
+            end();
+        }
+        // `Always` does without the registry no more than a kubelet does.
+        let gone = latest.clone();
+        drop(fake);
+        let pod = begin(&gone, Some("Always"));
+        let message = pod.until_waiting("c", "ErrImagePull");
+        assert!(message.contains("cannot reach"), "{message}");
+        end();
+        begin(&gone, Some("IfNotPresent")).until_running();
     });
 }

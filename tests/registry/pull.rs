@@ -258,6 +258,57 @@ fn progress_is_lines_without_a_terminal_and_nothing_when_quiet() {
 }
 
 #[test]
+fn progress_is_one_line_on_a_terminal() {
+    let place = Scene::new(&[]);
+    let images = three_layers(&place);
+    let fake = Fake::of(&images.directory);
+    let scene = Scene::new(&[&fake.host]);
+    let name = format!("{}/a:1", fake.host);
+    let pull = scene.command(&["image", "pull", &name]);
+    let line = format!("{} image pull {name}", pull.get_program().display());
+    let mut script = Command::new("script");
+    let known = pull.get_envs();
+    script.envs(known.filter_map(|(key, value)| Some((key, value?))));
+    let shown = crate::support::run(script.args(["-qec", &line, "/dev/null"])).expect(0);
+    let shown = shown.text();
+    assert!(shown.contains(&format!("\r{name} [")), "{shown:?}");
+    assert!(shown.contains("of 3 layers\x1b[K"), "{shown:?}");
+    assert!(shown.contains("\r\x1b[Ksha256:"), "{shown:?}");
+    assert!(!shown.contains("is here"), "{shown:?}");
+}
+
+#[test]
+fn what_buildah_builds_is_pulled() {
+    let registry = Registry::start();
+    let scene = Scene::new(&[&registry.host]);
+    fs::write(scene.path("hello"), "from buildah").expect("a file");
+    let image = format!("{}/built/app:1", registry.host);
+    fs::write(scene.path("none"), "{}").expect("a file");
+    let buildah = |args: &[&str]| {
+        let mut command = Command::new("buildah");
+        command.args(["--storage-driver", "vfs", "--root"]);
+        command.arg(scene.path("buildah")).arg("--runroot");
+        command.arg(scene.path("buildah-run")).args(args);
+        command.env("REGISTRY_AUTH_FILE", scene.path("none"));
+        crate::support::run(&mut command).expect(0)
+    };
+    let hello = scene.path("hello").display().to_string();
+    buildah(&["from", "--name", "work", "scratch"]);
+    buildah(&["copy", "work", &hello, "/hello"]);
+    buildah(&["config", "--cmd", "/hello", "--user", "7", "work"]);
+    buildah(&[
+        "commit",
+        "--tls-verify=false",
+        "work",
+        &format!("docker://{image}"),
+    ]);
+    scene.podshim(&["image", "pull", &image]).expect(0);
+    let hello = scene.layers(&image)[0].join("hello");
+    assert_eq!(fs::read_to_string(hello).expect("a file"), "from buildah");
+    assert_eq!(scene.record(&image)["config"]["user"], "7");
+}
+
+#[test]
 fn an_image_that_is_here_is_handled_without_the_registry_or_a_process() {
     let place = Scene::new(&[]);
     let images = three_layers(&place);

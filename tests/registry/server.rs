@@ -289,8 +289,9 @@ pub fn layout(directory: &Path, request: &Request) -> Answer {
             .join("blobs/sha256")
             .join(digest.trim_start_matches("sha256:"))
     };
-    let last = request.path.rsplit('/').next().unwrap_or_default();
-    if request.path.contains("/manifests/") {
+    let path = request.path.split('?').next().unwrap_or_default();
+    let last = path.rsplit('/').next().unwrap_or_default();
+    if path.contains("/manifests/") {
         let index = fs::read(directory.join("index.json")).expect("a layout");
         let index: serde_json::Value = serde_json::from_slice(&index).expect("JSON");
         let tagged = index["manifests"]
@@ -313,7 +314,7 @@ pub fn layout(directory: &Path, request: &Request) -> Answer {
             .header("Content-Type", kind)
             .header("Docker-Content-Digest", digest);
     }
-    if request.path.contains("/blobs/") {
+    if path.contains("/blobs/") {
         let Ok(bytes) = fs::read(blob(last)) else {
             return missing();
         };
@@ -325,7 +326,7 @@ pub fn layout(directory: &Path, request: &Request) -> Answer {
             _ => Answer::new(200, bytes),
         };
     }
-    match request.path.as_str() {
+    match path {
         "/v2/" => Answer::new(200, "{}"),
         _ => missing(),
     }

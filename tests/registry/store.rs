@@ -4,7 +4,6 @@ use crate::scene::{Layout, Scene, noise, tar};
 use crate::server::Fake;
 use crate::support::{images, run};
 use std::fs;
-use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
@@ -148,6 +147,30 @@ fn prune_leaves_nothing_of_what_is_gone_and_all_of_what_stays() {
     scene.podshim(&["image", "rm", &names[1]]).expect(3);
 }
 
+#[test]
+fn nothing_is_removed_while_a_pod_cannot_be_read() {
+    let place = Scene::new(&[]);
+    let mut images = Layout::new(&place.path("layout"));
+    images.image("1", &[tar("a", b"")], |_| {});
+    let fake = Fake::of(&images.directory);
+    let scene = Scene::new(&[&fake.host]);
+    let name = format!("{}/app:1", fake.host);
+    scene.podshim(&["image", "pull", &name]).expect(0);
+    let pod = scene.path("state/pods/00000000-0000-4000-8000-000000000000");
+    fs::create_dir_all(&pod).expect("a directory");
+    fs::write(pod.join("plan.json"), "garbage").expect("a file");
+    scene.podshim(&["image", "rm", &name]).expect(5);
+    let pruned = scene.podshim(&["image", "prune", "--all"]).expect(0);
+    assert!(
+        pruned.stderr.contains("every image counts as used"),
+        "{}",
+        pruned.stderr
+    );
+    assert_eq!(scene.layers(&name).len(), 1);
+    fs::remove_dir_all(&pod).expect("ours");
+    scene.podshim(&["image", "rm", &name]).expect(0);
+}
+
 /// Kills `args` after longer and longer times until it ends by itself, and looks after each.
 fn kill_at_every_moment(scene: &Scene, args: &[&str], look: impl Fn()) {
     for step in 0..200 {
@@ -161,8 +184,10 @@ fn kill_at_every_moment(scene: &Scene, args: &[&str], look: impl Fn()) {
         let _ = child.kill();
         let status = child.wait().expect("our child");
         look();
-        if status.signal().is_none() {
-            assert!(status.success(), "{args:?}: {status}");
+        if let Some(code) = status.code() {
+            // One that was killed may have removed what the next does not find.
+            let was_removed = args[1] == "rm" && step > 0 && code == 3;
+            assert!(code == 0 || was_removed, "{args:?}: {status}");
             return;
         }
     }
@@ -175,7 +200,7 @@ fn pulls_and_prunes_killed_at_any_moment_leave_a_usable_store() {
     let mut images = Layout::new(&place.path("layout"));
     let layers: Vec<Vec<u8>> = ["a", "b", "c"]
         .iter()
-        .map(|name| tar(name, &noise(1_500_000)))
+        .map(|name| tar(name, &noise(400_000)))
         .collect();
     images.image("1", &layers, |_| {});
     images.image("2", &layers[..2], |_| {});
@@ -187,10 +212,7 @@ fn pulls_and_prunes_killed_at_any_moment_leave_a_usable_store() {
         let layers = scene.layers(name);
         assert_eq!(layers.len(), count);
         for (layer, file) in layers.iter().zip(["a", "b", "c"]) {
-            assert_eq!(
-                fs::read(layer.join(file)).expect("a file"),
-                noise(1_500_000)
-            );
+            assert_eq!(fs::read(layer.join(file)).expect("a file"), noise(400_000));
         }
     };
     kill_at_every_moment(&scene, &["image", "pull", &one], || {

@@ -114,6 +114,15 @@ impl Registries {
             if registry.prefix.is_empty() {
                 return Err("a [[registry]] must have a prefix or a location".to_owned());
             }
+            let mirrors = registry.mirror.iter().map(|mirror| &mirror.location);
+            if let Some(location) = mirrors
+                .chain([&registry.location])
+                .find(|l| l.contains("://"))
+            {
+                return Err(format!(
+                    "`{location}` must be a host and a path, without a scheme"
+                ));
+            }
             self.registries.insert(registry.prefix.clone(), registry);
         }
         Ok(())
@@ -307,5 +316,7 @@ mod tests {
                 .contains("prefix or a location")
         );
         assert!(Registries::default().add("registry = 1").is_err());
+        let scheme = "[[registry]]\nprefix = 'a.org'\nlocation = 'https://b.org'";
+        assert!(Registries::default().add(scheme).is_err());
     }
 }

@@ -107,7 +107,7 @@ impl PullError {
     /// What the user can do about it, if we know.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            PullError::Reach { url, source } if is_tls(source) => {
+            PullError::Reach { url, source } if is_tls(source) || hung_up(url, source) => {
                 let host = url.split('/').nth(2).unwrap_or(url);
                 format!(
                     "if `{host}` speaks plain HTTP or has a certificate that nobody signed, add to registries.conf: [[registry]] location = \"{host}\" insecure = true; put its own authority into /etc/containers/certs.d/{host}/ca.crt"
@@ -130,6 +130,14 @@ impl PullError {
             | PullError::Helper { .. } => return None,
         })
     }
+}
+
+/// Whether an encrypted connection was closed without a word: what speaks plain HTTP may do so. It may also be a moment's trouble.
+fn hung_up(url: &str, error: &ureq::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionReset, UnexpectedEof};
+    let kinds = [ConnectionAborted, ConnectionReset, UnexpectedEof];
+    let closed = matches!(error, ureq::Error::Io(error) if kinds.contains(&error.kind()));
+    closed && url.starts_with("https://")
 }
 
 fn is_tls(error: &ureq::Error) -> bool {

@@ -188,12 +188,12 @@ impl Answer {
         let mut stream = self.into_stream();
         let mut buffer = vec![0; 16 << 10];
         let end = sys::now().mono + stream.patience * DOCUMENT_PATIENCE;
-        loop {
-            let left = most.saturating_sub(bytes.len() as u64);
+        while (bytes.len() as u64) < most {
+            let left = most - bytes.len() as u64;
             let room = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
             let count = stream.read(&mut buffer[..room])?;
             if count == 0 {
-                return Ok(bytes);
+                break;
             }
             bytes.extend_from_slice(&buffer[..count]);
             if sys::now().mono > end {
@@ -203,6 +203,7 @@ impl Answer {
                 });
             }
         }
+        Ok(bytes)
     }
 
     /// The error that this answer is.

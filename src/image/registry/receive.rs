@@ -9,11 +9,11 @@ use crate::sys;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 
-/// Attempts that bring nothing before we give up.
+/// Attempts that bring nothing, or next to nothing, before we give up.
 const ATTEMPTS: u32 = 5;
 /// Bytes received at once.
 const BUFFER_BYTES: usize = 128 << 10;
-/// Bytes that must come in the time of our patience: less is a registry that keeps us waiting on purpose.
+/// Bytes that must come in the time of our patience, and with an attempt: less is a registry that keeps us waiting on purpose.
 const LEAST_BYTES: u64 = 16 << 10;
 
 /// Makes sure that a blob of this size is in the store. Of several threads and processes one receives it, and the others wait.
@@ -48,7 +48,7 @@ pub(in crate::image) fn receive(
             Err(ImageError::Pull { source, .. }) if source.may_pass() => Some(source),
             Err(error) => return Err(partial.failed(error)),
         };
-        if partial.len() > before {
+        if partial.len() >= before + LEAST_BYTES {
             failures = 0;
             wait = session.times.first_wait;
         } else {
