@@ -3,13 +3,13 @@
 //! ```text
 //!  ensure / load / save / remove / prune / list     the doors
 //!    reference   what is asked for
-//!    registry    images at registries     pull   from there to a record
+//!    registry    images at registries     pull, layers   from there to a record
 //!    layout, docker   documents of an OCI layout, of a docker archive
 //!      files     their files, in a directory or inside a tar: one way to open both
 //!    layer       one blob: size, digest, compression, diff id, in one pass
 //!      entries   tar headers        unpack   entries → a directory, overlayfs whiteouts
 //!    store       layers by chain id, records by reference, locks
-//!      blobs     what came, as it came: an OCI layout      keep   archives into it
+//!      blobs     what came, as it came: an OCI layout      keep   archives into it      collect   what goes
 //!  overlay       layers → a mounted root          users   its passwd and group files
 //! ```
 //!
@@ -28,6 +28,7 @@ mod error;
 mod files;
 mod keep;
 mod layer;
+mod layers;
 mod layout;
 mod load;
 mod metadata;

@@ -74,7 +74,11 @@ fn a_credential_helper_is_asked_without_a_shell() {
         let auth = json!({"credHelpers": {&registry.host: name_of_helper}});
         fs::write(scene.path("auth.json"), auth.to_string()).expect("a file");
         let path = format!("{}:/usr/bin:/bin", scene.path("").display());
-        crate::support::run(scene.command(&["image", "pull", &name]).env("PATH", path))
+        crate::support::run(
+            scene
+                .command(&["image", "pull", "--patience", "5", &name])
+                .env("PATH", path),
+        )
     };
     for strange in ["../x", "x;touch /tmp/x", "absent"] {
         let ran = pull(strange).expect(1);
@@ -84,6 +88,15 @@ fn a_credential_helper_is_asked_without_a_shell() {
             ran.stderr
         );
     }
+    // One that never answers, and one that never ends.
+    let right = fs::read_to_string(&helper).expect("the helper");
+    for script in ["exec sleep 1000", "exec >&-\nexec sleep 1000"] {
+        fs::write(&helper, format!("#!/bin/sh\n{script}\n")).expect("a file");
+        let ran = pull("test").expect(1);
+        let words = "cannot run `docker-credential-test`: it took longer than 5 seconds";
+        assert!(ran.stderr.contains(words), "{}", ran.stderr);
+    }
+    fs::write(&helper, right).expect("a file");
     pull("test").expect(0);
 }
 

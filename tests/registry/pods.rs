@@ -129,10 +129,22 @@ fn a_pod_waits_for_its_registry_and_starts_when_it_is_there() {
                 false => Err(message),
             }
         });
-        pod.until_waiting("c", "ImagePullBackOff");
         let source = format!("oci:{}", images().join("busybox").display());
         registry.push(&source, "team/later:1", &[]);
         pod.until_running();
+    });
+}
+
+#[test]
+fn a_pod_that_waits_longer_tells_what_for() {
+    on_each_runtime(|host| {
+        let registry = Registry::start();
+        let scene = Scene::new(&[&registry.host]);
+        let image = format!("{}/team/never:1", registry.host);
+        start(host, &scene, &image, json!({}), &[]);
+        let message = host.pod("p").until_waiting("c", "ImagePullBackOff");
+        assert!(message.contains("_UNKNOWN: "), "{message}");
+        assert!(message.contains(&image), "{message}");
     });
 }
 

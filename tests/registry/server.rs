@@ -50,6 +50,8 @@ impl Registry {
         fs::write(path("config.yml"), text).expect("a file");
         let child = Command::new("docker-registry")
             .args(["serve", &path("config.yml")])
+            // It would take variables of this kind for its own configuration.
+            .env_remove("REGISTRY_AUTH_FILE")
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

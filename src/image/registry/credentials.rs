@@ -9,6 +9,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Credentials tried for one registry; each costs a request.
 const CREDENTIALS: usize = 16;
@@ -69,8 +70,13 @@ impl Keyring {
         Ok(Keyring { files })
     }
 
-    /// What may open a repository, the closest match of each file first.
-    pub(super) fn find(&self, host: &str, path: &str) -> Result<Vec<Credential>, PullError> {
+    /// What may open a repository, the closest match of each file first. `patience` is how long a helper may take.
+    pub(super) fn find(
+        &self,
+        host: &str,
+        path: &str,
+        patience: Duration,
+    ) -> Result<Vec<Credential>, PullError> {
         let repository = format!("{host}/{path}");
         let mut found = Vec::new();
         for file in &self.files {
@@ -98,7 +104,7 @@ impl Keyring {
                 (None, Some(store)) => (host, store),
                 (None, None) => continue,
             };
-            found.extend(ask_helper(helper, server)?);
+            found.extend(ask_helper(helper, server, patience)?);
         }
         found.truncate(CREDENTIALS);
         Ok(found)
@@ -261,12 +267,14 @@ mod tests {
         let keyring = Keyring {
             files: vec![parse("f", text.as_bytes()).expect("JSON")],
         };
-        let found = keyring.find("h.org", "team/app").expect("no helper");
+        let found = keyring
+            .find("h.org", "team/app", Duration::ZERO)
+            .expect("no helper");
         let basic = |text: &str| Credential::Basic(text.to_owned(), text.to_owned());
         assert!(found == [basic("b"), basic("a")]);
         assert!(
             keyring
-                .find("broken.org", "a")
+                .find("broken.org", "a", Duration::ZERO)
                 .expect("no helper")
                 .is_empty()
         );

@@ -3,14 +3,16 @@
 use super::PullError;
 use super::credentials::Credential;
 use crate::image::error::shown;
+use crate::sys;
 use serde::Deserialize;
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// How long a helper may take: it may ask a service, never a person.
+/// How long a helper may take at most, for its answer and then for its end: it may ask a service, never a person.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Bytes of its answer.
 const ANSWER_BYTES: u64 = 64 << 10;
@@ -27,7 +29,11 @@ struct Answer {
 }
 
 /// Asks `docker-credential-NAME`. Started without a shell, and killed when it takes too long.
-pub(super) fn ask_helper(name: &str, server: &str) -> Result<Option<Credential>, PullError> {
+pub(super) fn ask_helper(
+    name: &str,
+    server: &str,
+    patience: Duration,
+) -> Result<Option<Credential>, PullError> {
     let program = format!("docker-credential-{}", shown(name.as_bytes()));
     let failed = |problem: &str| PullError::Helper {
         program: program.clone(),
@@ -44,13 +50,22 @@ pub(super) fn ask_helper(name: &str, server: &str) -> Result<Option<Credential>,
         .stderr(Stdio::null())
         .spawn()
         .map_err(|error| failed(&error.to_string()))?;
-    let answer = converse(&mut child, server);
+    let deadline = DEADLINE.min(patience);
+    let process = sys::pidfd(child.id());
+    let answer = converse(&mut child, server, deadline)
+        .filter(|_| process.is_ok_and(|p| !sys::pidfd_outlives(p.as_fd(), deadline)));
     if answer.is_none() {
         // It may have ended by itself in the meantime.
         let _ = child.kill();
     }
     let status = child.wait().map_err(|error| failed(&error.to_string()))?;
-    let answer = answer.ok_or_else(|| failed("it did not answer in 30 seconds"))?;
+    let late = || {
+        failed(&format!(
+            "it took longer than {} seconds",
+            deadline.as_secs()
+        ))
+    };
+    let answer = answer.ok_or_else(late)?;
     if !status.success() {
         if String::from_utf8_lossy(&answer).contains(NOT_FOUND) {
             return Ok(None);
@@ -67,7 +82,7 @@ pub(super) fn ask_helper(name: &str, server: &str) -> Result<Option<Credential>,
 }
 
 /// Tells the server and reads the answer; `None` if it takes too long.
-fn converse(child: &mut Child, server: &str) -> Option<Vec<u8>> {
+fn converse(child: &mut Child, server: &str, deadline: Duration) -> Option<Vec<u8>> {
     if let Some(mut stdin) = child.stdin.take() {
         // A helper that reads nothing is judged by its answer.
         let _ = stdin.write_all(server.as_bytes());
@@ -80,5 +95,5 @@ fn converse(child: &mut Child, server: &str) -> Option<Vec<u8>> {
         let read = stdout.take(ANSWER_BYTES).read_to_end(&mut answer);
         let _ = send.send(read.map_or(Vec::new(), |_| answer));
     });
-    receive.recv_timeout(DEADLINE).ok()
+    receive.recv_timeout(deadline).ok()
 }

@@ -92,7 +92,7 @@ impl Session {
             server,
             host: endpoint.host.clone(),
             path: endpoint.path.clone(),
-            credentials: keyring.find(&endpoint.host, &endpoint.path)?,
+            credentials: keyring.find(&endpoint.host, &endpoint.path, times.patience)?,
             times,
             login: Mutex::default(),
         })
