@@ -25,15 +25,25 @@ pub struct Registry {
 impl Registry {
     /// One that anybody may read and write.
     pub fn start() -> Registry {
-        Registry::with("")
+        Registry::with("", "")
     }
 
     /// One that wants `user` and [`PASSWORD`].
     pub fn with_password() -> Registry {
-        Registry::with("auth: {htpasswd: {realm: test, path: HTPASSWD}}\n")
+        Registry::with("", "auth: {htpasswd: {realm: test, path: HTPASSWD}}\n")
     }
 
-    fn with(more: &str) -> Registry {
+    /// One that speaks TLS, with this certificate and key.
+    pub fn with_tls(certificate: &Path, key: &Path) -> Registry {
+        let (certificate, key) = (certificate.display(), key.display());
+        Registry::with(
+            &format!(", tls: {{certificate: {certificate}, key: {key}}}"),
+            "",
+        )
+    }
+
+    /// `http` is added to that section, `more` are other sections.
+    fn with(http: &str, more: &str) -> Registry {
         let directory = tempfile::tempdir().expect("a directory");
         let path = |name: &str| directory.path().join(name).display().to_string();
         let port = {
@@ -43,7 +53,7 @@ impl Registry {
         let host = format!("127.0.0.1:{port}");
         fs::write(path("htpasswd"), HTPASSWD).expect("a file");
         let text = format!(
-            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: \"{host}\"}}\n{}",
+            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: \"{host}\"{http}}}\n{}",
             path("store"),
             more.replace("HTPASSWD", &path("htpasswd")),
         );
