@@ -113,9 +113,7 @@ fn ask_all(
             match source.bring(store, name, known, refused) {
                 Ok(record) => return Ok(record),
                 // Another registry does not mend our disk.
-                Err(error @ (ImageError::Store { .. } | ImageError::Layer { .. })) => {
-                    return Err(error);
-                }
+                Err(error @ ImageError::Store { .. }) => return Err(error),
                 Err(ImageError::Pull { source, .. }) => last = Some(failed(*source)),
                 Err(error) => last = Some(error),
             }

@@ -61,7 +61,26 @@ fn mirrors_come_first_and_the_registry_last() {
             .any(|line| line == "GET /v2/copy/app/manifests/1")
     );
     assert!(origin.lines().is_empty());
-    // A mirror that is gone.
+    // A mirror that is gone, and one whose image cannot be unpacked.
+    let mut broken = Layout::new(&place.path("broken"));
+    broken.image("1", &[b"no tar".repeat(200)], |_| {});
+    let bad = Fake::of(&broken.directory);
+    configure(&bad.host);
+    scene
+        .podshim(&["image", "pull", "example.org/team/app:1"])
+        .expect(0);
+    assert!(
+        bad.lines().iter().any(|line| line.contains("/blobs/")),
+        "the mirror was asked"
+    );
+    assert!(
+        scene.layers("example.org/team/app:1")[0]
+            .join("origin")
+            .exists()
+    );
+    scene
+        .podshim(&["image", "rm", "example.org/team/app:1"])
+        .expect(0);
     configure("127.0.0.1:1");
     scene
         .podshim(&["image", "pull", "example.org/team/app:1"])

@@ -42,7 +42,7 @@ const DOCUMENT_BYTES: u64 = 4 << 20;
 /// Bytes of a file of the configuration.
 const FILE_BYTES: u64 = 1 << 20;
 
-/// What a user's environment says about registries; [`Registries`], credentials, proxies and authorities are read by these names.
+/// What a user's environment says about registries: their configuration, credentials, proxies and authorities are found by these names.
 pub const ENVIRONMENT: &[&str] = &[
     "HOME",
     "XDG_RUNTIME_DIR",
