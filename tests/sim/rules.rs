@@ -104,7 +104,11 @@ impl Rules {
                     }
                 }
             }
-            Input::Exited { .. } | Input::Rejected { .. } | Input::Noted { .. } | Input::Timer => {}
+            Input::Exited { .. }
+            | Input::Pulling(_)
+            | Input::Rejected { .. }
+            | Input::Noted { .. }
+            | Input::Timer => {}
         }
         Ok(())
     }
