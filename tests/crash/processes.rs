@@ -5,6 +5,18 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+/// Marsaglia's xorshift64: a number that is not 0, and those that follow from it.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}
+
 /// What a process of podshim is to a pod.
 #[derive(Clone, Copy, Debug)]
 pub enum Life {
@@ -53,6 +65,20 @@ impl Life {
 /// SIGKILL; a process that has just ended needs none.
 pub fn kill_now(pid: i32) {
     let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+}
+
+/// Kills both at one moment: neither has the time to notice the other's death.
+#[track_caller]
+pub fn kill_both(pod: &Pod) {
+    until(5, "both are dead", || {
+        // The keeper may just have started another.
+        let both = [Life::Keeper, Life::Supervisor].map(|life| life.of(pod));
+        both.into_iter().flatten().for_each(kill_now);
+        match both {
+            [None, None] => Ok(()),
+            _ => Err(format!("{both:?}")),
+        }
+    });
 }
 
 /// A container that says `line 1`, `line 2`, … in bursts and two writes each, and `end <last>` when it is asked to end.
