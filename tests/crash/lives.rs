@@ -25,6 +25,11 @@ fn pause(random: &mut Random) {
     sleep(Duration::from_micros(random.below(LONGEST_PAUSE)));
 }
 
+/// How a life ends: most are stopped, so that there is something to look at.
+fn end(random: &mut Random) -> &'static str {
+    ["stop", "stop", "stop", "delete"][random.below(4) as usize]
+}
+
 fn script() -> Value {
     let on_disk = json!({"volumeMounts": [{"name": "d", "mountPath": "/d"}]});
     let crash = format!(
@@ -55,7 +60,10 @@ fn lives(kills: u64, live: impl Fn(&Host, &mut Random) -> u64) {
                 _ => seed.below(u64::MAX) | 1,
             };
             eprintln!("life {life}: PODSHIM_SEED={seed}, {made} kills so far");
-            made += live(host, &mut Random(seed));
+            let mut random = Random(seed);
+            let network = ["none", "none", "none", "bridge"][random.below(4) as usize];
+            host.set_network(Some(network));
+            made += live(host, &mut random);
             host.podshim(["delete", "--all", "--grace-period", "0"])
                 .expect(0);
             host.assert_nothing_left();
@@ -88,9 +96,13 @@ fn kills_at_any_moment_of_a_pod_s_life_change_nothing_of_it() {
         let mut made = kill_some(&pod, random, KILLS_WHILE_IT_STARTS);
         pod.until_restarted("crasher", 2);
         pod.until_running();
-        let stop = host.background(["stop", "p"]);
+        let verb = end(random);
+        let end = host.background([verb, "p"]);
         made += kill_some(&pod, random, KILLS_WHILE_IT_STOPS);
-        stop.wait().expect(0);
+        end.wait().expect(0);
+        if verb == "delete" {
+            return made;
+        }
         assert_life(&pod);
         let replayed = host.podshim(["debug", "replay", "p"]).expect(0).text();
         assert!(replayed.contains("identical: "), "{replayed}");
@@ -153,10 +165,16 @@ fn keeper_and_supervisor_may_die_together_at_any_moment() {
         let after = pod.until_running();
         let now = ["steady", "crasher"].map(|c| (pod.pid(c), restarts(&after, c)));
         assert_eq!(is, now, "nothing happened to what ran");
-        let stop = host.background(["stop", "p"]);
+        let verb = end(random);
+        let end = host.background([verb, "p"]);
         pause(random);
         kill_both(&pod);
-        drop(stop.wait());
+        drop(end.wait());
+        if verb == "delete" {
+            host.podshim(["delete", "p", "--ignore-not-found"])
+                .expect(0);
+            return DOUBLE_DEATHS;
+        }
         pod.podshim("stop", &[]).expect(0);
         assert_ends_are_true(&pod);
         DOUBLE_DEATHS

@@ -106,7 +106,10 @@ fn change(bytes: &mut Vec<u8>, corpus: &[Vec<u8>], random: &mut Random) {
         0 if at < bytes.len() => bytes[at] ^= 1 << random.below(8),
         1 if at < bytes.len() => bytes[at] = random.next() as u8,
         2 => drop(bytes.drain(piece)),
-        3 => insert(bytes, at, &bytes[piece].to_vec()),
+        3 => {
+            let piece = bytes[piece].to_vec();
+            insert(bytes, at, &piece);
+        }
         // Depth and length are what recursion and budgets see.
         4 => {
             let piece = bytes[piece].to_vec();
