@@ -4,7 +4,7 @@
 
 use super::processes::Life;
 use crate::support::{
-    Host, Pod, cgroups_of, left_behind, on_each_runtime, pod, sh, status_field, with,
+    Host, Pod, cgroups_of, left_behind, number, on_each_runtime, pod, sh, status_field, with,
 };
 use serde_json::{Value, json};
 use std::fs;
@@ -100,7 +100,7 @@ fn come_and_go(host: &Host, cycle: u64, manifests: &[String; 2]) {
 
 #[test]
 fn nothing_grows_while_pods_come_and_go() {
-    let cycles = super::number("PODSHIM_CYCLES").unwrap_or(8);
+    let cycles = number("PODSHIM_CYCLES").unwrap_or(8);
     on_each_runtime(|host| {
         host.set_network(Some("bridge"));
         let probe = json!({"exec": {"command": ["true"]}, "periodSeconds": 1});

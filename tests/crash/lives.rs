@@ -3,10 +3,10 @@
 //!
 //! `PODSHIM_CRASHES` and `PODSHIM_SEED` say how many and which; `scripts/soak` asks for 2,000.
 
-use super::processes::{
-    COUNT, Life, Random, assert_counted, contents, counter, kill_both, kill_now,
+use super::processes::{COUNT, Life, assert_counted, contents, counter, kill_both, kill_now};
+use crate::support::{
+    Host, Pod, Random, number, on_each_runtime, pod, seed, sh, state, status, with,
 };
-use crate::support::{Host, Pod, on_each_runtime, pod, sh, state, status, with};
 use serde_json::{Value, json};
 use std::thread::sleep;
 use std::time::Duration;
@@ -27,7 +27,7 @@ fn pause(random: &mut Random) {
 
 /// How a life ends: most are stopped, so that there is something to look at.
 fn end(random: &mut Random) -> &'static str {
-    ["stop", "stop", "stop", "delete"][random.below(4) as usize]
+    random.of::<&str>(&["stop", "stop", "stop", "delete"])
 }
 
 fn script() -> Value {
@@ -47,7 +47,8 @@ fn script() -> Value {
 /// One life after the other on one host, each with a seed of its own, until `kills` have been made; after each, nothing is left.
 /// `live` gives how many it made.
 fn lives(kills: u64, live: impl Fn(&Host, &mut Random) -> u64) {
-    let first = super::seed();
+    let first = seed();
+    eprintln!("PODSHIM_SEED={first}");
     on_each_runtime(|host| {
         let (mut seed, mut made) = (Random(first), 0);
         for life in 0.. {
@@ -57,12 +58,11 @@ fn lives(kills: u64, live: impl Fn(&Host, &mut Random) -> u64) {
             }
             let seed = match life {
                 0 => first,
-                _ => seed.below(u64::MAX) | 1,
+                _ => seed.next(),
             };
             eprintln!("life {life}: PODSHIM_SEED={seed}, {made} kills so far");
             let mut random = Random(seed);
-            let network = ["none", "none", "none", "bridge"][random.below(4) as usize];
-            host.set_network(Some(network));
+            host.set_network(Some(random.of::<&str>(&["none", "none", "none", "bridge"])));
             made += live(host, &mut random);
             host.podshim(["delete", "--all", "--grace-period", "0"])
                 .expect(0);
@@ -72,7 +72,7 @@ fn lives(kills: u64, live: impl Fn(&Host, &mut Random) -> u64) {
 }
 
 fn kills() -> u64 {
-    super::number("PODSHIM_CRASHES").unwrap_or(40)
+    number("PODSHIM_CRASHES").unwrap_or(40)
 }
 
 /// Kills whichever supervisor the pod has, so many times, each at a random moment; how many it met.
@@ -206,4 +206,44 @@ fn assert_ends_are_true(pod: &Pod) {
         let is_end = line == format!("end {index}");
         assert!(is_end || counted.starts_with(line), "{line:?} in\n{log}");
     }
+}
+
+/// Lines of a flood: 23 MB of log, which is rotated twice.
+const FLOOD: u64 = 500_000;
+
+#[test]
+fn a_flood_of_output_is_whole_though_its_writers_die_in_the_middle() {
+    on_each_runtime(|host| {
+        let mut random = Random(seed());
+        eprintln!("PODSHIM_SEED={}", random.0);
+        let flood = format!("seq 1 {FLOOD}");
+        let pod = host.start(&pod(json!({"containers": [sh("c", &flood)]})));
+        let mut met = 0;
+        while state(&pod.json(), "c").0 != "terminated" {
+            met += kill_some(&pod, &mut random, 1);
+        }
+        let log = pod.log_file("c", 0);
+        let entries = std::fs::read_dir(log.parent().expect("a directory")).expect("logs");
+        let mut files: Vec<_> = entries
+            .map(|entry| entry.expect("an entry").path())
+            .collect();
+        // The time of a rotation follows the name of the file that is written.
+        files.retain(|path| {
+            path.to_string_lossy()
+                .starts_with(&format!("{}.", log.display()))
+        });
+        files.sort();
+        assert!(!files.is_empty() && met > 0, "{met} kills, {files:?}");
+        files.push(log);
+        let mut next = 1;
+        for file in files {
+            let text = std::fs::read_to_string(file).expect("a log");
+            for line in contents(&text).lines() {
+                assert_eq!(line, next.to_string());
+                next += 1;
+            }
+        }
+        assert_eq!(next, FLOOD + 1, "after {met} kills");
+        assert_eq!(state(&pod.json(), "c").1["exitCode"], 0);
+    });
 }

@@ -2,8 +2,9 @@
 //!
 //! `PODSHIM_COMMANDS` says how many commands (120); `PODSHIM_SEED` repeats a choice, though not how they fall together.
 
-use super::processes::Random;
-use crate::support::{Background, Host, images, on_each_runtime, pod, sh, until, with};
+use crate::support::{
+    Background, Host, Random, images, number, on_each_runtime, pod, seed, sh, until, with,
+};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
@@ -38,7 +39,7 @@ fn named(name: &str) -> Value {
 
 /// A command line; `manifests` are those of the pods `names`.
 fn choose(random: &mut Random, names: [&str; 2], manifests: &[String; 2]) -> Vec<String> {
-    let which = usize::from(random.below(2) == 1);
+    let which = random.index(2);
     let (name, manifest) = (names[which], manifests[which].as_str());
     let layout = format!("oci:{}", images().join("busybox").display());
     let layout = layout.as_str();
@@ -91,8 +92,9 @@ fn entries(path: PathBuf) -> Vec<String> {
 
 #[test]
 fn commands_about_the_same_pods_come_to_sane_ends() {
-    let commands = super::number("PODSHIM_COMMANDS").unwrap_or(120);
-    let seed = super::seed();
+    let commands = number("PODSHIM_COMMANDS").unwrap_or(120);
+    let seed = seed();
+    eprintln!("PODSHIM_SEED={seed}");
     on_each_runtime(|host| {
         let names = ["a", "b"];
         let manifests = names.map(|name| {

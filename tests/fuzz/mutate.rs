@@ -1,5 +1,7 @@
 //! Spoils bytes: a few changes each time, of the kinds that readers stumble over.
 
+use crate::support::Random;
+
 /// What parsers treat in a way of its own.
 const WORDS: [&str; 40] = [
     "\0",
@@ -59,40 +61,17 @@ const NUMBERS: [u64; 8] = [
 /// Longest input that is made: inputs grow by what is doubled.
 const MAX_BYTES: usize = 256 * 1024;
 
-/// Sebastiano Vigna's splitmix64.
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Less than `bound`; 0 of nothing.
-    pub fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next()).expect("64 bits") % bound.max(1)
-    }
-
-    pub fn of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        &all[self.below(all.len())]
-    }
-
-    /// A piece of so many bytes: short ones are more frequent.
-    fn piece(&mut self, length: usize) -> std::ops::Range<usize> {
-        let from = self.below(length);
-        let shift = self.below(12);
-        let most = (length - from).min(1 << shift);
-        from..from + self.below(most + 1)
-    }
+/// A piece of something of this length: short ones are more frequent.
+fn piece_of(length: usize, random: &mut Random) -> std::ops::Range<usize> {
+    let from = random.index(length);
+    let most = (length - from).min(1 << random.index(12));
+    from..from + random.index(most + 1)
 }
 
 /// One input of `corpus` with one to six changes.
 pub fn spoil(corpus: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
     let mut bytes = random.of(corpus).clone();
-    for _ in 0..=random.below(6) {
+    for _ in 0..=random.index(6) {
         change(&mut bytes, corpus, random);
     }
     bytes.truncate(MAX_BYTES);
@@ -100,10 +79,10 @@ pub fn spoil(corpus: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
 }
 
 fn change(bytes: &mut Vec<u8>, corpus: &[Vec<u8>], random: &mut Random) {
-    let at = random.below(bytes.len() + 1);
-    let piece = random.piece(bytes.len());
-    match random.below(10) {
-        0 if at < bytes.len() => bytes[at] ^= 1 << random.below(8),
+    let at = random.index(bytes.len() + 1);
+    let piece = piece_of(bytes.len(), random);
+    match random.index(10) {
+        0 if at < bytes.len() => bytes[at] ^= 1 << random.index(8),
         1 if at < bytes.len() => bytes[at] = random.next() as u8,
         2 => drop(bytes.drain(piece)),
         3 => {
@@ -113,13 +92,13 @@ fn change(bytes: &mut Vec<u8>, corpus: &[Vec<u8>], random: &mut Random) {
         // Depth and length are what recursion and budgets see.
         4 => {
             let piece = bytes[piece].to_vec();
-            let times = 1 << random.below(10);
+            let times = 1 << random.index(10);
             insert(bytes, at, &piece.repeat(times));
         }
         5 | 6 => insert(bytes, at, random.of(&WORDS).as_bytes()),
         7 => {
             let other = random.of(corpus);
-            let piece = random.piece(other.len());
+            let piece = piece_of(other.len(), random);
             insert(bytes, at, &other[piece]);
         }
         8 => number(bytes, at, random),

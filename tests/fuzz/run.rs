@@ -1,6 +1,7 @@
 //! Tries one reader with spoilt inputs for some time.
 
-use super::mutate::{Random, spoil};
+use super::mutate::spoil;
+use crate::support::{Random, number, seed};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::time::{ClockId, clock_gettime};
 use std::fs;
@@ -12,11 +13,6 @@ use std::time::Duration;
 const QUICK: Duration = Duration::from_secs(5);
 /// Memory that this program may take altogether, in KiB: inputs have up to 256 KiB.
 const MAX_KIB: i64 = 1024 * 1024;
-
-fn number(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    Some(text.parse().expect("a number in the environment"))
-}
 
 fn cpu_time() -> Duration {
     let clock = ClockId::CLOCK_THREAD_CPUTIME_ID;
@@ -32,8 +28,7 @@ fn wall_clock() -> Duration {
 pub fn try_out(name: &str, corpus: &[Vec<u8>], mut read: impl FnMut(&[u8])) {
     assert!(!corpus.is_empty(), "{name} has no corpus");
     let seconds = number("PODSHIM_FUZZ_SECONDS").unwrap_or(2);
-    let mut seed = number("PODSHIM_SEED").unwrap_or_else(|| wall_clock().as_nanos() as u64);
-    let end = wall_clock() + Duration::from_secs(seconds);
+    let mut seed = seed();
     let file = Path::new(env!("CARGO_TARGET_TMPDIR"))
         .join("fuzz")
         .join(name);
@@ -42,6 +37,7 @@ pub fn try_out(name: &str, corpus: &[Vec<u8>], mut read: impl FnMut(&[u8])) {
     for input in corpus {
         one(name, &file, input, &mut read);
     }
+    let end = wall_clock() + Duration::from_secs(seconds);
     let mut count = 0_u64;
     while wall_clock() < end {
         // Each input follows from its own seed, so that the last one printed repeats it at once.
