@@ -92,6 +92,30 @@ fn after_a_crash_that_took_the_state_pods_run_again_as_their_policies_say() {
 }
 
 #[test]
+fn pods_run_again_once_though_several_ask_for_it_at_a_time() {
+    on_each_runtime(|host| {
+        let pods = ["a", "b"].map(|name| host.start(&sleeper(name, "Always")));
+        for pod in &pods {
+            pod.until_running();
+            pod.crash_with_machine();
+        }
+        let ups = [(); 4].map(|()| host.background(["up"]));
+        let told: String = ups.map(|up| up.wait().text()).concat();
+        for pod in &pods {
+            let line = format!("pod/{} started", pod.name);
+            assert_eq!(told.matches(&line).count(), 1, "{told}");
+            let json = pod.until_running();
+            assert_eq!(status(&json, "c")["restartCount"], 0);
+            assert_eq!(
+                contents(&pod.log("c", 0)),
+                "up\nup\n",
+                "it ran once before and once after"
+            );
+        }
+    });
+}
+
+#[test]
 fn up_brings_pods_back_under_a_keeper_and_harms_nobody() {
     on_each_runtime(|host| {
         let pod = host.start(&pod(json!({"containers": [counter("a")]})));
