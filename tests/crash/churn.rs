@@ -103,7 +103,8 @@ fn nothing_grows_while_pods_come_and_go() {
     let cycles = number("PODSHIM_CYCLES").unwrap_or(8);
     on_each_runtime(|host| {
         host.set_network(Some("bridge"));
-        let probe = json!({"exec": {"command": ["true"]}, "periodSeconds": 1});
+        let probe = json!({"exec": {"command": ["true"]}, "periodSeconds": 1,
+                           "timeoutSeconds": 60, "failureThreshold": 100});
         let stays = host.start(&named(
             "stays",
             json!({"containers": [with(
