@@ -45,6 +45,13 @@ packages() {
 	[ "$rc" = 0 ] || die "cannot install:$missing"
 }
 
+# test_packages: what the tests need of the distribution.
+test_packages() {
+	packages runc containerd busybox-static nginx-light docker-registry skopeo umoci buildah jq gcc libc6-dev util-linux \
+		ca-certificates openssl python3-grpcio nftables iptables iproute2 containernetworking-plugins e2fsprogs perl-base \
+		bsdutils strace
+}
+
 # The oldest compiler that Cargo.toml accepts, `1.95`.
 msrv() { sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml; }
 

@@ -11,6 +11,7 @@ use crate::pod::Request;
 use crate::store::release_name;
 use crate::supervisor::{PodRecord, list_pods};
 use crate::sys::Lock;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 /// How long a supervisor may take to answer to `--force`: milliseconds, unless it is stopped or its disk hangs.
@@ -144,10 +145,15 @@ pub(super) fn delete_one(
             report::warn("its supervisor is ended, too");
             return wreck::remove(&pod.plan.dirs, &pod.plan.pod.uid);
         }
+        // Somebody else was faster.
+        Err(error) if error.code == Code::NotFound => return Ok(()),
         other => other?,
     }
     // The keeper lets go of the lock as its last act: from then on nobody uses the directory.
-    let lock = Lock::take(&pod.dir.file("lock")).map_err(cannot("wait for the pod's keeper"))?;
+    let lock = match Lock::take_existing(&pod.dir.file("lock")) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        lock => lock.map_err(cannot("wait for the pod's keeper"))?,
+    };
     remove(pod)?;
     drop(lock);
     Ok(())

@@ -7,6 +7,7 @@ use crate::pod::{PodView, Refusal};
 use crate::store::{CONTROL_SOCKET, PodDir};
 use crate::supervisor::{PLAN, PodRecord, Snapshot};
 use crate::sys::Lock;
+use std::io;
 use std::time::{Duration, Instant};
 
 /// Pause between two tries to reach a supervisor that is being started again.
@@ -44,13 +45,15 @@ pub(super) fn reread(pod: &PodRecord) -> Result<PodRecord, Failed> {
 
 /// Whether the pod has a keeper or a supervisor: they hold its lock.
 pub(super) fn is_supervised(pod: &PodRecord) -> bool {
-    let lock = pod.dir.file("lock");
-    lock.exists() && Lock::try_take(&lock).is_ok_and(|lock| lock.is_none())
+    Lock::try_take_existing(&pod.dir.file("lock")).is_ok_and(|lock| lock.is_none())
 }
 
 /// A pod whose keeper died gets a new one, which goes on from what it finds; a keeper that has given up tries again.
 pub(super) fn ensure_supervised(pod: &PodRecord) -> Result<(), Failed> {
-    let lock = Lock::try_take(&pod.dir.file("lock")).map_err(cannot("look at the pod's lock"))?;
+    let lock = match Lock::try_take_existing(&pod.dir.file("lock")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(gone(pod)),
+        lock => lock.map_err(cannot("look at the pod's lock"))?,
+    };
     let ended = has_ended(&reread(pod)?);
     if ended {
         return Ok(());
@@ -147,15 +150,20 @@ fn watch(
     }
 }
 
+/// Somebody has removed the pod meanwhile.
+fn gone(pod: &PodRecord) -> Failed {
+    Failed::new(
+        Code::NotFound,
+        format!("pod `{}` is gone", pod.plan.pod.name),
+    )
+}
+
 /// An error if nobody supervises the pod and nobody will: its keeper has ended without settling it.
 fn lives_or_fails(pod: &PodRecord) -> Result<(), Failed> {
     if !pod.dir.file(PLAN).exists() {
-        return Err(Failed::new(
-            Code::NotFound,
-            format!("pod `{}` is gone", pod.plan.pod.name),
-        ));
+        return Err(gone(pod));
     }
-    let free = Lock::try_take(&pod.dir.file("lock")).is_ok_and(|lock| lock.is_some());
+    let free = Lock::try_take_existing(&pod.dir.file("lock")).is_ok_and(|lock| lock.is_some());
     let log = std::fs::read_to_string(pod.dir.file("supervisor.log")).unwrap_or_default();
     if free && !has_ended(&reread(pod)?) {
         let said = log

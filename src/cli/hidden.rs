@@ -13,6 +13,7 @@ use crate::supervisor::{
 };
 use crate::sys::Lock;
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -102,7 +103,10 @@ const REMOVE_VERB: &str = "__remove";
 
 fn remove(state: &OsString, data: &OsString) -> Result {
     let dir = PodDir::new(Path::new(state), Path::new(data));
-    let _lock = Lock::take(&dir.file("lock"))?;
+    let _lock = match Lock::take_existing(&dir.file("lock")) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        lock => lock?,
+    };
     let plan: Option<Plan> = read_json(&dir.file(PLAN))?;
     let Some(plan) = plan else {
         return Ok(());

@@ -7,7 +7,7 @@ use crate::api::Client;
 use crate::base::PodUid;
 use crate::cli::exit::{Cannot, Failed, cannot};
 use crate::cli::settings::Settings;
-use crate::cli::{delete, follow, host, report, spawn};
+use crate::cli::{delete, follow, host, report, spawn, wreck};
 use crate::network::{self, Remains};
 use crate::runtime::{Layout, PodCgroup};
 use crate::store::{Dirs, find_name, release_name};
@@ -177,7 +177,8 @@ fn is_young(path: &Path) -> bool {
 
 fn is_recent(time: SystemTime) -> bool {
     let now = SystemTime::UNIX_EPOCH + Duration::from_millis(sys::now().wall.0);
-    now.duration_since(time).is_ok_and(|age| age < YOUNG)
+    // The clock was set back since: it may be as young as that.
+    now.duration_since(time).map_or(true, |age| age < YOUNG)
 }
 
 /// The pod that a name belongs to; `None` for a file that is no name.
@@ -256,11 +257,7 @@ pub(super) fn fix(settings: &Settings, leftover: &Leftover) -> Result<(), Failed
             unmounted(&pod.dir.state)?;
             unmounted(&pod.dir.data)?;
             // Plugins keep addresses over a reboot; the file of what they gave outlives it, too.
-            let uid = pod.plan.pod.uid.clone();
-            let network = Remains::Attachment(uid);
-            network::clear(&pod.plan.dirs.state, &pod.plan.dirs.data, &network, |_| {
-                false
-            })?;
+            wreck::release_network(&pod.plan.dirs, &pod.plan.pod.uid)?;
             delete::remove(pod)
         }
         Leftover::Unreadable(uid, _) => {

@@ -62,6 +62,10 @@ pub(super) fn logs(settings: &Settings, args: &LogsArgs) -> Outcome {
     match show(&pod, &shown, &query, args) {
         // Who reads has seen enough.
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => DONE,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            let message = format!("the log of pod `{}` is gone", pod.plan.pod.name);
+            Err(Failed::new(Code::NotFound, message))
+        }
         Err(e) => Err(cannot(format!("read the log of pod `{}`", pod.plan.pod.name))(e).into()),
         Ok(()) if failures.is_empty() => DONE,
         Ok(()) => Ok(Code::Partly as u8),

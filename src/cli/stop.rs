@@ -13,6 +13,9 @@ use std::time::Duration;
 /// Supervisors that may die under one request: the keeper waits before the fifth for a second, before the eighth for five.
 const MAX_DEATHS: u32 = 8;
 
+/// Looks for the socket of a pod that is being created, [`follow::RETRY`] apart: it takes milliseconds, on a full machine seconds.
+const MAX_LOOKS: u32 = 200;
+
 pub(super) fn stop(settings: &Settings, args: &StopArgs) -> Outcome {
     let request = Request::Stop {
         grace_seconds: args.grace_period,
@@ -68,7 +71,7 @@ pub(super) fn ask_within(
             format!("pod `{}` has ended", pod.plan.pod.name),
         ));
     }
-    let mut deaths = 0;
+    let (mut deaths, mut looks) = (0, 0);
     loop {
         follow::ensure_supervised(pod)?;
         let asked = Client::connect(&pod.dir).and_then(|mut client| {
@@ -82,6 +85,15 @@ pub(super) fn ask_within(
                 let name = &pod.plan.pod.name;
                 let message = format!("the supervisor of pod `{name}` does not answer");
                 return Err(Failed::new(Code::Timeout, message));
+            }
+            // It is being created, and nobody was asked yet.
+            Err(ClientError::Io { source, .. })
+                if source.kind() == io::ErrorKind::NotFound
+                    && looks < MAX_LOOKS
+                    && !follow::has_ended(&follow::reread(pod)?) =>
+            {
+                looks += 1;
+                std::thread::sleep(follow::RETRY);
             }
             // Its supervisor died: the next one may be asked to stop once more, but a signal may have been sent.
             Err(ClientError::Io { .. }) if is_stop && deaths < MAX_DEATHS => {

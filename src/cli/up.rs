@@ -7,8 +7,8 @@ use crate::cli::settings::Settings;
 use crate::cli::{follow, host, leftovers, pods, report, spawn, stop, wreck};
 use crate::manifest::RestartPolicy;
 use crate::store::{Dirs, read_json};
-use crate::supervisor::{PLAN, Plan, PodRecord};
-use crate::sys;
+use crate::supervisor::{PLAN, Plan, PodRecord, read_pod};
+use crate::sys::{self, Lock};
 use std::path::Path;
 
 /// `status.reason` of a pod that never restarts and ran when the machine went down.
@@ -16,8 +16,12 @@ const REBOOTED: &str = "MachineRebooted";
 
 pub(super) fn up(settings: &Settings) -> Outcome {
     host::check_user()?;
+    // Two at a time would each end what the other starts.
+    let dir = &settings.dirs.state;
+    let lock = sys::create_dirs(dir, 0o700).and_then(|()| Lock::take(&dir.join("up.lock")));
+    let _lock = lock.map_err(cannot("wait for another `podshim up`"))?;
     let (here, unreadable) = pods::everywhere(settings);
-    let wanted = wanted(settings, &here);
+    let wanted = wanted(settings);
     let lost = here
         .iter()
         .filter(|pod| !is_earlier(pod) && !follow::has_ended(pod));
@@ -50,18 +54,22 @@ pub(super) fn up(settings: &Settings) -> Outcome {
 }
 
 /// The pods that are to run again: those of which only the data disk knows by now, and those of an earlier boot.
-fn wanted(settings: &Settings, here: &[PodRecord]) -> Vec<PodRecord> {
+fn wanted(settings: &Settings) -> Vec<PodRecord> {
     let uids = spawn::wanted_after_boot(&settings.dirs).into_iter();
-    let known = |uid: &PodUid| here.iter().find(|pod| pod.plan.pod.uid == *uid);
     let one = |uid: PodUid| {
         let plan = wish(&settings.dirs, &uid)?;
-        match known(&uid) {
-            Some(pod) => is_earlier(pod).then(|| pod.clone()),
-            None => Some(PodRecord {
-                dir: settings.dirs.pod(&uid),
+        // Looked at now: it may have been made, or removed, since all were listed.
+        let dir = settings.dirs.pod(&uid);
+        match read_pod(&settings.dirs, &uid) {
+            Ok(Some(pod)) => is_earlier(&pod).then_some(pod),
+            // Of a pod that is removed, the data goes first.
+            Ok(None) => dir.data.join(PLAN).exists().then_some(PodRecord {
+                dir,
                 plan,
                 snapshot: None,
             }),
+            // Told with the others that cannot be read.
+            Err(_) => None,
         }
     };
     uids.filter_map(one).collect()

@@ -3,11 +3,12 @@
 
 use crate::base::{PodUid, Signal};
 use crate::cli::exit::{Failed, cannot};
-use crate::cli::{delete, host, spawn};
+use crate::cli::{delete, host, report, spawn};
+use crate::network::{self, Remains};
 use crate::runtime::{Layout, PodCgroup};
 use crate::store::{Dirs, PodDir, find_name, release_name};
 use crate::supervisor::{KEEPER_VERB, SUPERVISOR_VERB, Snapshot, read_plan};
-use crate::sys;
+use crate::sys::{self, Lock};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -21,9 +22,18 @@ const DEATH: Duration = Duration::from_secs(5);
 #[error("process {0} does not die")]
 struct Undead(u32);
 
+/// How often a pod may be revived by other commands while it is killed.
+const MAX_REVIVALS: u32 = 10;
+
+/// Somebody else wants the pod to live.
+#[derive(Debug, thiserror::Error)]
+#[error("pod `{0}` is brought back again and again while it is killed")]
+struct Revived(PodUid);
+
 /// Kills everything of a pod, then removes what is left of it.
 pub(super) fn remove(dirs: &Dirs, uid: &PodUid) -> Result<(), Failed> {
     kill(dirs, uid)?;
+    let _lock = take_over(dirs, uid)?;
     if let Ok(Some(pod)) = read_plan(dirs, uid) {
         return delete::remove(&pod);
     }
@@ -36,6 +46,19 @@ pub(super) fn remove(dirs: &Dirs, uid: &PodUid) -> Result<(), Failed> {
         release_name(dirs, &namespace, &name, uid).map_err(what())?;
     }
     Ok(())
+}
+
+/// The lock of a pod that was killed, so that nobody revives it while it is removed; whoever has done so meanwhile is killed, too.
+/// `None` where there is no lock to take.
+fn take_over(dirs: &Dirs, uid: &PodUid) -> Result<Option<Lock>, Failed> {
+    let path = dirs.pod(uid).file("lock");
+    for _ in 0..MAX_REVIVALS {
+        match Lock::try_take_existing(&path) {
+            Ok(None) => kill(dirs, uid)?,
+            lock => return Ok(lock.ok().flatten()),
+        }
+    }
+    Err(Failed::from(Revived(uid.clone())))
 }
 
 /// The processes of podshim that lead this life for a pod.
@@ -82,10 +105,28 @@ fn words(pid: u32) -> Vec<u8> {
     std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()
 }
 
-/// Kills keeper, supervisor, their runtime calls and every container of a pod.
+/// Kills keeper, supervisor, their runtime calls and every container of a pod, and gives its network back: nobody else will.
 pub(super) fn kill(dirs: &Dirs, uid: &PodUid) -> Result<(), Failed> {
     kill_ours(&dirs.pod(uid))?;
-    kill_containers(uid)
+    kill_containers(uid)?;
+    if let Err(error) = release_network(dirs, uid) {
+        // It keeps nobody from removing the rest of the pod.
+        report::warn(report::chain(error.error.as_ref()));
+        report::warn("`podshim doctor --fix` tries again to give back the network of the pod");
+    }
+    Ok(())
+}
+
+/// Gives back what a pod of which nothing runs has of the network: address, link, ports, what its plugins keep.
+pub(super) fn release_network(dirs: &Dirs, uid: &PodUid) -> Result<(), Failed> {
+    let is_other = |other: &PodUid| other != uid && dirs.pod(other).state.exists();
+    for remains in [
+        Remains::Lease(uid.clone()),
+        Remains::Attachment(uid.clone()),
+    ] {
+        network::clear(&dirs.state, &dirs.data, &remains, is_other)?;
+    }
+    Ok(())
 }
 
 /// The keeper first: it would start the others again. Then whatever they had started: it is in their session and names the pod.

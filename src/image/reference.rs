@@ -13,6 +13,9 @@ const NAME_BYTES: usize = 255;
 /// Characters of a tag. Source: OCI distribution-spec, pulling manifests.
 const TAG_CHARS: usize = 128;
 
+/// What stands before a colon and a path.
+const TRANSPORTS: [&str; 4] = ["rootfs", "oci", "oci-archive", "docker-archive"];
+
 /// A parsed `image:`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reference {
@@ -93,6 +96,10 @@ fn registry(text: &str) -> Result<String, &'static str> {
         ),
         None => (rest, None),
     };
+    if TRANSPORTS.contains(&name) {
+        // With a tag it could not be told from a path.
+        return Err("it is the name of a transport: say the path, or the registry's host");
+    }
     if name.len() > NAME_BYTES {
         return Err("its name is longer than 255 bytes");
     }

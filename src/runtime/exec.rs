@@ -8,6 +8,10 @@ use rustix::process::{
 };
 use std::ffi::OsString;
 use std::path::Path;
+use std::time::Duration;
+
+/// What an exec leaves is its own for less than this: a runtime needs milliseconds until the process runs.
+const TRACE_AGE: Duration = Duration::from_secs(5 * 60);
 
 /// A process to run in a running container.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +30,7 @@ impl Driver {
     /// The whole command line of `exec`, the program first. The runtime ends once the process runs, and leaves it to the
     /// nearest subreaper; its own complaints go to its standard error.
     pub fn exec_argv(&self, exec: &ExecCall<'_>) -> Result<Vec<OsString>, RuntimeError> {
+        self.forget_execs(exec.id);
         let mut argv = vec![self.runtime.path.as_os_str().into()];
         argv.extend(self.global_args(None));
         argv.extend(exec_args(exec)?);
@@ -41,6 +46,7 @@ impl Driver {
         io: InitIo,
     ) -> Result<u32, RuntimeError> {
         absent(exec.pid_file)?;
+        self.forget_execs(exec.id);
         let args = exec_args(exec)?;
         let call = self.call("exec in container", args, self.deadlines.start, Some(log));
         call.lending(io).await?;
@@ -48,6 +54,24 @@ impl Driver {
             path: exec.pid_file.to_owned(),
             source,
         })
+    }
+
+    /// Removes what execs of long ago have left: a probe that runs every second would fill the state directory.
+    fn forget_execs(&self, id: &InstanceId) {
+        if let (Some(prefix), Ok(id)) = (self.runtime.kind.quirks().exec_traces, checked(id)) {
+            forget(&self.root.join(id), prefix, TRACE_AGE);
+        }
+    }
+}
+
+/// Removes files with such names that are older than this. What cannot be removed goes with the container.
+fn forget(dir: &Path, prefix: &str, age: Duration) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let modified = entry.metadata().and_then(|meta| meta.modified());
+        let is_old = modified.is_ok_and(|at| at.elapsed().is_ok_and(|past| past > age));
+        if is_old && entry.file_name().to_string_lossy().starts_with(prefix) {
+            let _ = std::fs::remove_file(entry.path());
+        }
     }
 }
 
@@ -87,4 +111,23 @@ pub fn kill_exec(
         let _gone = kill_process_group(pid, Signal::KILL);
     }
     Ok(pidfd_send_signal(&pidfd, Signal::KILL).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_old_execs_left_goes_and_nothing_else() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for name in ["trace-old", "trace-new", "state.json"] {
+            let file = std::fs::File::create(dir.path().join(name)).expect("ours");
+            if name != "trace-new" {
+                file.set_modified(std::time::UNIX_EPOCH).expect("ours");
+            }
+        }
+        forget(dir.path(), "trace-", TRACE_AGE);
+        let left = |name: &str| dir.path().join(name).exists();
+        assert!(!left("trace-old") && left("trace-new") && left("state.json"));
+    }
 }

@@ -39,6 +39,8 @@ pub struct Quirks {
     pub loopback_up: bool,
     /// Whether it knows only `shared` and `slave` as propagation of the root, and means `rshared` and `rslave`.
     pub short_propagation: bool,
+    /// How the names of files begin that each `exec` leaves in a container's state directory until the container is deleted.
+    pub exec_traces: Option<&'static str>,
 }
 
 /// How a runtime holds the init of a created container until its start.
@@ -61,6 +63,7 @@ const RUNC: Quirks = Quirks {
     start_gate: StartGate::File("exec.fifo"),
     loopback_up: true,
     short_propagation: false,
+    exec_traces: None,
 };
 
 /// crun 1.8.1. The hybrid refusal is in every version that knows cgroup v1 (`libcrun_cgroup_enter`), whatever the cgroup
@@ -74,6 +77,7 @@ const CRUN: Quirks = Quirks {
     start_gate: StartGate::File("exec.fifo"),
     loopback_up: true,
     short_propagation: false,
+    exec_traces: None,
 };
 
 /// youki 0.7.0. Built without seccomp it says `"seccomp": null`, accepts a profile and ignores it. Parallel creates under an
@@ -89,6 +93,7 @@ const YOUKI: Quirks = Quirks {
     start_gate: StartGate::Status,
     loopback_up: false,
     short_propagation: true,
+    exec_traces: Some("tenant-notify-"),
 };
 
 /// What nothing is known about: only what the OCI runtime command line promises.
@@ -101,6 +106,7 @@ const OTHER: Quirks = Quirks {
     start_gate: StartGate::File("exec.fifo"),
     loopback_up: false,
     short_propagation: false,
+    exec_traces: None,
 };
 
 impl Kind {

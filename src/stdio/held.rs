@@ -105,13 +105,16 @@ impl HeldFile {
     /// Remembers what is true now that all of the spool is logged or held. What cannot be saved is done again if the pump dies.
     pub(super) fn save(&mut self, log_bytes: u64, out: &[u8], err: &[u8]) {
         let Some(file) = &self.file else { return };
-        if self.spooled > MAX_SPOOL_BYTES && file.set_len(SPOOL_AT).is_ok() {
-            self.spooled = 0;
-        }
         let length = |held: &[u8]| u32::try_from(held.len()).unwrap_or(0).to_le_bytes();
         let (size, done) = (log_bytes.to_le_bytes(), self.spooled.to_le_bytes());
         let state = [&size[..], &done, &length(out), &length(err), out, err].concat();
         let _ = file.write_all_at(&state, 0);
+        // After the header, which is true of an empty spool, too: more is done than there is. The other way round, a pump that
+        // dies in between leaves a header that is not true any more and nothing to do again.
+        if self.spooled > MAX_SPOOL_BYTES && file.set_len(SPOOL_AT).is_ok() {
+            self.spooled = 0;
+            let _ = file.write_all_at(&self.spooled.to_le_bytes(), size.len() as u64);
+        }
     }
 
     /// Removes it: all is logged.

@@ -27,6 +27,9 @@ pub enum NameTaken {
     },
 }
 
+/// How often a name that is given up at the very moment is asked for again.
+const MAX_TRIES: u32 = 10;
+
 fn path(dirs: &Dirs, namespace: &str, name: &str) -> PathBuf {
     // Neither part can hold `_` or `/`: both are DNS names.
     dirs.state.join("names").join(format!("{namespace}_{name}"))
@@ -44,20 +47,20 @@ pub fn claim_name(dirs: &Dirs, namespace: &str, name: &str, uid: &PodUid) -> Res
     sys::create_dirs(&parent, 0o700).map_err(io)?;
     let mut file = tempfile::NamedTempFile::new_in(&parent).map_err(io)?;
     io::Write::write_all(&mut file, uid.0.as_bytes()).map_err(io)?;
-    match file.persist_noclobber(&path) {
-        Ok(_) => Ok(()),
-        Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => {
-            match find_name(dirs, namespace, name) {
-                Some(holder) if holder == *uid => Ok(()),
-                Some(holder) => Err(NameTaken::By {
-                    name: shown(),
-                    uid: holder,
-                }),
-                None => Err(io(e.error)),
-            }
+    for _ in 0..MAX_TRIES {
+        file = match file.persist_noclobber(&path) {
+            Ok(_) => return Ok(()),
+            Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => e.file,
+            Err(e) => return Err(io(e.error)),
+        };
+        match find_name(dirs, namespace, name) {
+            Some(holder) if holder == *uid => return Ok(()),
+            Some(uid) => return Err(NameTaken::By { name: shown(), uid }),
+            // It has just been given up.
+            None => {}
         }
-        Err(e) => Err(io(e.error)),
     }
+    Err(io(io::ErrorKind::AlreadyExists.into()))
 }
 
 /// The pod that holds the name.

@@ -4,7 +4,7 @@ use rustix::fs::{CWD, Mode, OFlags, RenameFlags, renameat_with};
 use std::fs::{DirBuilder, File, Permissions};
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use tempfile::NamedTempFile;
 
@@ -61,9 +61,19 @@ pub struct Lock(File);
 impl Lock {
     /// Takes the lock, making the file if needed; `None` when somebody holds it.
     pub fn try_take(path: &Path) -> io::Result<Option<Lock>> {
-        let file = open_lock(path)?;
+        let file = open_lock(path, OFlags::CREATE)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Lock(file))),
+            Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+            Err(std::fs::TryLockError::Error(e)) => Err(e),
+        }
+    }
+
+    /// The same for a lock that its maker has made and may remove. *Errors*: `NotFound` when it is gone.
+    pub fn try_take_existing(path: &Path) -> io::Result<Option<Lock>> {
+        let file = open_lock(path, OFlags::empty())?;
+        match file.try_lock() {
+            Ok(()) => still_there(path, file).map(Some),
             Err(std::fs::TryLockError::WouldBlock) => Ok(None),
             Err(std::fs::TryLockError::Error(e)) => Err(e),
         }
@@ -76,19 +86,35 @@ impl Lock {
 
     /// Takes the lock, waiting for its holder to leave.
     pub fn take(path: &Path) -> io::Result<Lock> {
-        let file = open_lock(path)?;
+        let file = open_lock(path, OFlags::CREATE)?;
         file.lock()?;
         Ok(Lock(file))
     }
+
+    /// The same for a lock that its maker has made and its holder may remove. *Errors*: `NotFound` when it is gone.
+    pub fn take_existing(path: &Path) -> io::Result<Lock> {
+        let file = open_lock(path, OFlags::empty())?;
+        file.lock()?;
+        still_there(path, file)
+    }
 }
 
-fn open_lock(path: &Path) -> io::Result<File> {
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+fn open_lock(path: &Path, create: OFlags) -> io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | create;
     Ok(File::from(rustix::fs::open(
         path,
         flags,
         Mode::from_raw_mode(0o600),
     )?))
+}
+
+/// A lock on a file that was removed while one waited for it keeps nobody out.
+fn still_there(path: &Path, file: File) -> io::Result<Lock> {
+    let (own, there) = (file.metadata()?, path.symlink_metadata()?);
+    match (own.dev(), own.ino()) == (there.dev(), there.ino()) {
+        true => Ok(Lock(file)),
+        false => Err(io::ErrorKind::NotFound.into()),
+    }
 }
 
 #[cfg(test)]

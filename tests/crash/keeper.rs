@@ -1,7 +1,7 @@
 //! The keeper dies, alone or with its supervisor.
 
-use super::processes::{Life, assert_counted, counter, kill_now};
-use crate::support::{Pod, on_each_runtime, pod, sh, state, status, until, with};
+use super::processes::{Life, assert_counted, counter, kill_both};
+use crate::support::{on_each_runtime, pod, sh, state, status, until, with};
 use serde_json::json;
 
 /// A container that says nothing, and ends with 7 when it is asked to.
@@ -74,19 +74,6 @@ fn after_keeper_and_supervisor_died_a_new_keeper_takes_the_containers_over() {
                 || (detail["exitCode"] == 137 && detail["reason"] == "ContainerStatusUnknown"),
             "as it was or unknown: {detail}"
         );
-    });
-}
-
-/// Kills both at one moment: neither has the time to notice the other's death.
-#[track_caller]
-fn kill_both(pod: &Pod) {
-    let both = [Life::Keeper, Life::Supervisor].map(|life| life.of_but(pod, 0));
-    both.into_iter().for_each(kill_now);
-    until(5, "both are dead", || {
-        match (Life::Keeper.of(pod), Life::Supervisor.of(pod)) {
-            (None, None) => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
     });
 }
 

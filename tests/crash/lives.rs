@@ -1,7 +1,12 @@
-//! The supervisor is killed at random moments of a pod's whole life: init container, crashes and restarts, stop with grace.
+//! Supervisors are killed at random moments of a pod's whole life: init container, crashes and restarts, stop with grace. A share
+//! of them dies together with its keeper.
+//!
+//! `PODSHIM_CRASHES` and `PODSHIM_SEED` say how many and which; `scripts/soak` asks for 2,000.
 
-use super::processes::{COUNT, Life, assert_counted, contents, counter, kill_now};
-use crate::support::{Pod, on_each_runtime, pod, sh, state, status, with};
+use super::processes::{COUNT, Life, assert_counted, contents, counter, kill_both, kill_now};
+use crate::support::{
+    Host, Pod, Random, number, on_each_runtime, pod, seed, sh, state, status, with,
+};
 use serde_json::{Value, json};
 use std::thread::sleep;
 use std::time::Duration;
@@ -9,28 +14,20 @@ use std::time::Duration;
 /// Kills in a row: each waits longer for the next supervisor, and the pod has to get on.
 const KILLS_WHILE_IT_STARTS: u64 = 4;
 const KILLS_WHILE_IT_STOPS: u64 = 2;
+/// Deaths of keeper and supervisor in one life: while it starts, runs, and stops.
+const DOUBLE_DEATHS: u64 = 3;
+/// Of so many kills, one is of both.
+const SHARE_OF_DOUBLE_DEATHS: u64 = 5;
 /// Longest pause before a kill, in microseconds: most of what a supervisor does happens in its first tenths of a second.
 const LONGEST_PAUSE: u64 = 300_000;
 
-/// Marsaglia's xorshift64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
+fn pause(random: &mut Random) {
+    sleep(Duration::from_micros(random.below(LONGEST_PAUSE)));
 }
 
-fn number(variable: &str) -> Option<u64> {
-    Some(
-        std::env::var(variable)
-            .ok()?
-            .parse()
-            .expect("a number in the environment"),
-    )
+/// How a life ends: most are stopped, so that there is something to look at.
+fn end(random: &mut Random) -> &'static str {
+    random.of::<&str>(&["stop", "stop", "stop", "delete"])
 }
 
 fn script() -> Value {
@@ -47,45 +44,70 @@ fn script() -> Value {
     }))
 }
 
-/// Kills whichever supervisor the pod has, so many times, each at a random moment.
-fn kill_some(pod: &Pod, random: &mut Random, times: u64) {
+/// One life after the other on one host, each with a seed of its own, until `kills` have been made; after each, nothing is left.
+/// `live` gives how many it made.
+fn lives(kills: u64, live: impl Fn(&Host, &mut Random) -> u64) {
+    let first = seed();
+    eprintln!("PODSHIM_SEED={first}");
+    on_each_runtime(|host| {
+        let (mut seed, mut made) = (Random(first), 0);
+        for life in 0.. {
+            if made >= kills {
+                eprintln!("{made} kills in {life} lives: nothing lost, nothing left");
+                break;
+            }
+            let seed = match life {
+                0 => first,
+                _ => seed.next(),
+            };
+            eprintln!("life {life}: PODSHIM_SEED={seed}, {made} kills so far");
+            let mut random = Random(seed);
+            host.set_network(Some(random.of::<&str>(&["none", "none", "none", "bridge"])));
+            made += live(host, &mut random);
+            host.podshim(["delete", "--all", "--grace-period", "0"])
+                .expect(0);
+            host.assert_nothing_left();
+        }
+    });
+}
+
+fn kills() -> u64 {
+    number("PODSHIM_CRASHES").unwrap_or(40)
+}
+
+/// Kills whichever supervisor the pod has, so many times, each at a random moment; how many it met.
+fn kill_some(pod: &Pod, random: &mut Random, times: u64) -> u64 {
+    let mut met = 0;
     for _ in 0..times {
-        sleep(Duration::from_micros(random.below(LONGEST_PAUSE)));
+        pause(random);
         // None, for once, while the keeper waits or the pod is over.
         if let Some(pid) = Life::Supervisor.of(pod) {
             kill_now(pid);
+            met += 1;
         }
     }
+    met
 }
 
 #[test]
 fn kills_at_any_moment_of_a_pod_s_life_change_nothing_of_it() {
-    #[allow(clippy::disallowed_methods, reason = "a test has its own clock")]
-    let clock = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(1, |since| since.as_micros() as u64);
-    let seed = number("PODSHIM_SEED").unwrap_or(clock | 1);
-    let kills = number("PODSHIM_CRASHES").unwrap_or(40);
-    let lives = kills.div_ceil(KILLS_WHILE_IT_STARTS + KILLS_WHILE_IT_STOPS);
-    eprintln!("PODSHIM_SEED={seed}");
-    let mut seeds = Random(seed);
-    for life in 0..lives {
-        let seed = seeds.below(u64::MAX) | 1;
-        eprintln!("life {life} of seed {seed}");
-        on_each_runtime(|host| {
-            let mut random = Random(seed);
-            let pod = host.start(&script());
-            kill_some(&pod, &mut random, KILLS_WHILE_IT_STARTS);
-            pod.until_restarted("crasher", 2);
-            pod.until_running();
-            let stop = host.background(["stop", "p"]);
-            kill_some(&pod, &mut random, KILLS_WHILE_IT_STOPS);
-            stop.wait().expect(0);
-            assert_life(&pod);
-            let replayed = host.podshim(["debug", "replay", "p"]).expect(0).text();
-            assert!(replayed.contains("identical: "), "{replayed}");
-        });
-    }
+    lives(kills(), |host, random| {
+        let pod = host.start(&script());
+        let mut made = kill_some(&pod, random, KILLS_WHILE_IT_STARTS);
+        pod.until_restarted("crasher", 2);
+        pod.until_running();
+        let verb = end(random);
+        let end = host.background([verb, "p"]);
+        made += kill_some(&pod, random, KILLS_WHILE_IT_STOPS);
+        end.wait().expect(0);
+        if verb == "delete" {
+            return made;
+        }
+        assert_life(&pod);
+        let replayed = host.podshim(["debug", "replay", "p"]).expect(0).text();
+        assert!(replayed.contains("identical: "), "{replayed}");
+        made
+    });
 }
 
 fn assert_life(pod: &Pod) {
@@ -113,4 +135,115 @@ fn assert_life(pod: &Pod) {
     assert!(first.ends_with("run 3"), "{last}");
     assert_counted(counted);
     assert_counted(&pod.log("steady", 0));
+}
+
+#[test]
+fn keeper_and_supervisor_may_die_together_at_any_moment() {
+    lives(kills() / SHARE_OF_DOUBLE_DEATHS, |host, random| {
+        let manifest = host.manifest(&[script()]);
+        // Who starts the pod, or stops it, may be told that its keeper died; the pod goes on when somebody asks for it.
+        let mut run = host.background(["run", "-d", "-f", manifest.to_str().expect("a path")]);
+        let Some(pod) = host.until_known("p", &mut run) else {
+            panic!("it failed before anybody died: {}", run.stderr());
+        };
+        pause(random);
+        kill_both(&pod);
+        drop(run.wait());
+        if host.podshim(["wait", "p", "--for", "phase=Running"]).code == Some(3) {
+            // It had not begun.
+            return 1;
+        }
+        pod.until("crasher has run three times", |json| {
+            state(json, "crasher").0 == "running"
+                && pod.exec("crasher", "test $(wc -l </d/runs) -ge 3").code == Some(0)
+        });
+        let before = pod.until_running();
+        let is = ["steady", "crasher"].map(|c| (pod.pid(c), restarts(&before, c)));
+        pause(random);
+        kill_both(&pod);
+        pod.podshim("wait", &["--for", "phase=Running"]).expect(0);
+        let after = pod.until_running();
+        let now = ["steady", "crasher"].map(|c| (pod.pid(c), restarts(&after, c)));
+        assert_eq!(is, now, "nothing happened to what ran");
+        let verb = end(random);
+        let end = host.background([verb, "p"]);
+        pause(random);
+        kill_both(&pod);
+        drop(end.wait());
+        if verb == "delete" {
+            host.podshim(["delete", "p", "--ignore-not-found"])
+                .expect(0);
+            return DOUBLE_DEATHS;
+        }
+        pod.podshim("stop", &[]).expect(0);
+        assert_ends_are_true(&pod);
+        DOUBLE_DEATHS
+    });
+}
+
+fn restarts(json: &Value, container: &str) -> u64 {
+    let count = status(json, container)["restartCount"].as_u64();
+    count.unwrap_or_else(|| panic!("{container}: {json:#}"))
+}
+
+/// Nobody was there for what ended while both were dead: that is said to be unknown, and everything else is as it was.
+#[track_caller]
+fn assert_ends_are_true(pod: &Pod) {
+    let json = pod.json();
+    for (container, code) in [("steady", 0), ("crasher", 0), ("init", 0)] {
+        let (kind, end) = state(&json, container);
+        let is_unknown = end["exitCode"] == 137 && end["reason"] == "ContainerStatusUnknown";
+        assert_eq!(kind, "terminated", "{container}: {json:#}");
+        assert!(is_unknown || end["exitCode"] == code, "{container}: {end}");
+    }
+    let log = pod.log(
+        "steady",
+        u32::try_from(restarts(&json, "steady")).expect("few"),
+    );
+    for (index, line) in contents(&log).lines().enumerate() {
+        let counted = format!("line {}", index + 1);
+        // The last words may have been in the pipe when nobody held it any more.
+        let is_end = line == format!("end {index}");
+        assert!(is_end || counted.starts_with(line), "{line:?} in\n{log}");
+    }
+}
+
+/// Lines of a flood: 23 MB of log, which is rotated twice.
+const FLOOD: u64 = 500_000;
+
+#[test]
+fn a_flood_of_output_is_whole_though_its_writers_die_in_the_middle() {
+    on_each_runtime(|host| {
+        let mut random = Random(seed());
+        eprintln!("PODSHIM_SEED={}", random.0);
+        let flood = format!("seq 1 {FLOOD}");
+        let pod = host.start(&pod(json!({"containers": [sh("c", &flood)]})));
+        let mut met = 0;
+        while state(&pod.json(), "c").0 != "terminated" {
+            met += kill_some(&pod, &mut random, 1);
+        }
+        let log = pod.log_file("c", 0);
+        let entries = std::fs::read_dir(log.parent().expect("a directory")).expect("logs");
+        let mut files: Vec<_> = entries
+            .map(|entry| entry.expect("an entry").path())
+            .collect();
+        // The time of a rotation follows the name of the file that is written.
+        files.retain(|path| {
+            path.to_string_lossy()
+                .starts_with(&format!("{}.", log.display()))
+        });
+        files.sort();
+        assert!(!files.is_empty() && met > 0, "{met} kills, {files:?}");
+        files.push(log);
+        let mut next = 1;
+        for file in files {
+            let text = std::fs::read_to_string(file).expect("a log");
+            for line in contents(&text).lines() {
+                assert_eq!(line, next.to_string());
+                next += 1;
+            }
+        }
+        assert_eq!(next, FLOOD + 1, "after {met} kills");
+        assert_eq!(state(&pod.json(), "c").1["exitCode"], 0);
+    });
 }

@@ -55,6 +55,20 @@ pub fn kill_now(pid: i32) {
     let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
 }
 
+/// Kills both at one moment: neither has the time to notice the other's death.
+#[track_caller]
+pub fn kill_both(pod: &Pod) {
+    until(5, "both are dead", || {
+        // The keeper may just have started another.
+        let both = [Life::Keeper, Life::Supervisor].map(|life| life.of(pod));
+        both.into_iter().flatten().for_each(kill_now);
+        match both {
+            [None, None] => Ok(()),
+            _ => Err(format!("{both:?}")),
+        }
+    });
+}
+
 /// A container that says `line 1`, `line 2`, … in bursts and two writes each, and `end <last>` when it is asked to end.
 pub fn counter(name: &str) -> Value {
     sh(name, COUNT)

@@ -1,9 +1,7 @@
 //! The machine goes down, orderly or not, and comes up again; pods that delete themselves.
 
-use super::processes::{Life, assert_counted, contents, counter, kill_now};
-use crate::support::{
-    Host, Pod, instance_pids, on_each_runtime, pod, sh, state, status, until, with,
-};
+use super::processes::{Life, assert_counted, contents, counter};
+use crate::support::{Host, Pod, on_each_runtime, pod, sh, state, status, until, with};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -11,32 +9,7 @@ use std::time::{Duration, SystemTime};
 /// What a crash of the machine leaves: no process, and state that names another boot, or none where it was in memory.
 #[track_caller]
 fn crash_machine(host: &Host, pods: &[&Pod], keeps_state: bool) {
-    for pod in pods {
-        let json = pod.json();
-        let pause = pod.pause();
-        for life in [Life::Keeper, Life::Supervisor] {
-            life.kill_of(pod);
-        }
-        let instances = json["status"]["containerStatuses"]
-            .as_array()
-            .expect("containers");
-        for status in instances {
-            let id = status["containerID"]
-                .as_str()
-                .unwrap_or("")
-                .trim_start_matches("podshim://");
-            instance_pids(&pod.uid, id).into_iter().for_each(kill_now);
-        }
-        kill_now(pause);
-        let dir = host.path("state/pods").join(&pod.uid);
-        for name in ["snapshot.json", "snapshot.before.json"] {
-            let path = dir.join(name);
-            let text = std::fs::read(&path).expect("a snapshot");
-            let mut snapshot: Value = serde_json::from_slice(&text).expect("JSON");
-            snapshot["boot_id"] = "of another boot".into();
-            std::fs::write(&path, snapshot.to_string()).expect("a file of ours");
-        }
-    }
+    pods.iter().for_each(|pod| pod.crash_with_machine());
     if !keeps_state {
         std::fs::remove_dir_all(host.path("state")).expect("it was in memory");
     }
@@ -116,6 +89,30 @@ fn after_a_crash_of_the_machine_pods_run_again_as_their_policies_say() {
 #[test]
 fn after_a_crash_that_took_the_state_pods_run_again_as_their_policies_say() {
     after_a_crash(false);
+}
+
+#[test]
+fn pods_run_again_once_though_several_ask_for_it_at_a_time() {
+    on_each_runtime(|host| {
+        let pods = ["a", "b"].map(|name| host.start(&sleeper(name, "Always")));
+        for pod in &pods {
+            pod.until_running();
+            pod.crash_with_machine();
+        }
+        let ups = [(); 4].map(|()| host.background(["up"]));
+        let told: String = ups.map(|up| up.wait().text()).concat();
+        for pod in &pods {
+            let line = format!("pod/{} started", pod.name);
+            assert_eq!(told.matches(&line).count(), 1, "{told}");
+            let json = pod.until_running();
+            assert_eq!(status(&json, "c")["restartCount"], 0);
+            assert_eq!(
+                contents(&pod.log("c", 0)),
+                "up\nup\n",
+                "it ran once before and once after"
+            );
+        }
+    });
 }
 
 #[test]

@@ -67,6 +67,7 @@ fn c12_in_a_shared_pid_namespace_pause_reaps_and_nothing_outlives_its_container(
                 sh("b", "(true &); setsid sleep 777 & exit 0"),
             ],
         })));
+        pod.until("`a` runs", |pod| state(pod, "a").0 == "running");
         pod.until_terminated("b");
         let pid_1 = pod
             .exec("a", "readlink /proc/1/exe; tr '\\0' ' ' </proc/1/cmdline")

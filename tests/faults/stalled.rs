@@ -2,7 +2,7 @@
 //! work as soon as it can.
 
 use crate::support::{
-    Pod, instance_pids, life_of, on_each_runtime, pod, run, sh, state, status, until,
+    Pod, background, instance_pids, life_of, on_each_runtime, pod, run, sh, state, status, until,
 };
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -117,5 +117,88 @@ fn what_happens_while_the_state_takes_no_file_is_written_when_it_does() {
         ended.expect(0);
         assert_eq!(seen, "running", "it could not be written down");
         assert_eq!(pod.until_terminated("c")["exitCode"], 7);
+    });
+}
+
+/// What a process asks of these files fails with EIO, as long as this lives. Source: strace(1), tampering.
+fn break_files(pid: i32, files: &[std::path::PathBuf]) -> crate::support::Background {
+    let calls = "write,openat,rename,renameat,renameat2,ftruncate";
+    let mut command = Command::new("strace");
+    command.args(["-f", "-p", &pid.to_string()]);
+    command.args(["-e", &format!("trace={calls}")]);
+    command.args(["-e", &format!("inject={calls}:error=EIO")]);
+    for file in files {
+        command.arg("-P").arg(file);
+    }
+    let strace = background(&mut command, b"");
+    until(10, "strace is there", || match strace.stderr() {
+        said if said.contains("attached") => Ok(()),
+        said => Err(said),
+    });
+    strace
+}
+
+#[test]
+fn what_happens_while_the_disk_of_the_state_fails_is_written_when_it_does_not() {
+    on_each_runtime(|host| {
+        let script = "trap 'echo last; exit 7' TERM; echo up; while :; do sleep 0.05; done";
+        let mut pod = pod(json!({"containers": [sh("c", script), sh("d", script)]}));
+        pod["spec"]["restartPolicy"] = json!("Always");
+        let pod = host.start(&pod);
+        pod.until_running();
+        for container in ["c", "d"] {
+            until_it_speaks(&pod, container);
+        }
+        let dir = host.path("state/pods").join(&pod.uid);
+        let files = |names: &[&str]| names.iter().map(|name| dir.join(name)).collect::<Vec<_>>();
+        let keeper = life_of("__keeper", &pod.uid).expect("it has one");
+        let mut broken = [
+            break_files(keeper, &files(&["exits"])),
+            break_files(
+                supervisor(&pod),
+                &files(&[
+                    "snapshot.json",
+                    "snapshot.before.json",
+                    "journal.jsonl",
+                    "events.jsonl",
+                ]),
+            ),
+        ];
+        let pid = pod.pid("d");
+        kill(Pid::from_raw(pod.pid("c")), Signal::SIGTERM).expect("it runs");
+        until_gone(&pod, "c-0");
+        until(10, "it runs again", || {
+            match instance_pids(&pod.uid, "c-1") {
+                pids if pids.is_empty() => Err("not yet".to_owned()),
+                _ => Ok(()),
+            }
+        });
+        let said = std::fs::read_to_string(dir.join("supervisor.log")).expect("a log");
+        assert!(said.contains("Input/output error"), "{said}");
+        assert_eq!(
+            status(&pod.json(), "c")["restartCount"],
+            0,
+            "nothing can be written"
+        );
+        for strace in &mut broken {
+            assert!(
+                strace.stderr().contains("(INJECTED)"),
+                "{}",
+                strace.stderr()
+            );
+            strace.stop();
+        }
+        let json = pod.until_restarted("c", 1);
+        let before = &status(&json, "c")["lastState"]["terminated"];
+        assert_eq!(before["exitCode"], 7, "{json:#}");
+        assert!(pod.log("c", 0).contains("last"));
+        assert_eq!(pod.pid("d"), pid, "the other one noticed nothing");
+        let reasons = pod.events();
+        let exited = reasons.iter().filter(|event| event["reason"] == "Exited");
+        assert_eq!(exited.count(), 1, "{reasons:#?}");
+        // What was written now is enough for another supervisor.
+        kill(Pid::from_raw(supervisor(&pod)), Signal::SIGKILL).expect("it runs");
+        pod.podshim("wait", &["--for", "phase=Running"]).expect(0);
+        assert_eq!(status(&pod.until_running(), "c")["restartCount"], 1);
     });
 }

@@ -131,3 +131,103 @@ fn what_a_lost_pod_leaves_is_found_and_removed() {
         assert_eq!(had, has);
     });
 }
+
+/// A pod of this name that serves its name, published at a port of the machine.
+fn published(name: &str) -> (serde_json::Value, SocketAddr) {
+    let port = super::wire::free_port();
+    let ports = json!({"ports": [{"containerPort": 80, "hostPort": port}]});
+    let base = pod(json!({
+        "restartPolicy": "Always",
+        "containers": [with(sh("c", &serve(name)), ports)],
+    }));
+    let at = SocketAddr::from(([127, 0, 0, 1], port));
+    (with(base, json!({"metadata": {"name": name}})), at)
+}
+
+/// Whether the record of the bridge knows a pod.
+fn has_lease(host: &Host, uid: &str) -> bool {
+    let record = std::fs::read_to_string(host.path("state/network/bridge.json"));
+    record.is_ok_and(|text| text.contains(uid))
+}
+
+#[test]
+fn a_pod_that_is_removed_without_its_supervisor_gives_its_network_back() {
+    on_each_runtime(|host| {
+        host.set_network(Some("bridge"));
+        let (stays, at_stays) = published("stays");
+        let (goes, at_goes) = published("goes");
+        let (stays, goes) = (host.start(&stays), host.start(&goes));
+        for (pod, at, page) in [(&stays, at_stays, "stays"), (&goes, at_goes, "goes")] {
+            pod.until_running();
+            until_served(at, page);
+        }
+        let links = || command("ip -o link show").matches("default/goes").count();
+        let broken = |uid: &str| {
+            let plan = host.path("state/pods").join(uid).join("plan.json");
+            std::fs::write(plan, "{").expect("ours");
+        };
+        assert_eq!(links(), 1, "the look is right");
+        broken(&goes.uid);
+        host.podshim(["delete", "--force", "goes"]).expect(0);
+        assert!(!has_lease(host, &goes.uid));
+        assert_eq!(links(), 0);
+        let rules = command("nft list ruleset");
+        assert!(!rules.contains(&at_goes.port().to_string()), "{rules}");
+        until_served(at_stays, "stays");
+        broken(&stays.uid);
+        host.podshim(["delete", "--force", "stays"]).expect(0);
+        assert_eq!(bridge(host), None, "it went with the last pod");
+        assert!(!host.path("state/network/bridge.json").exists());
+    });
+}
+
+#[test]
+fn shutdown_gives_networks_back_though_every_supervisor_is_dead() {
+    on_each_runtime(|host| {
+        host.set_network(Some("bridge"));
+        let pods = ["a", "b"].map(|name| {
+            let (manifest, at) = published(name);
+            (host.start(&manifest), at)
+        });
+        for (pod, at) in &pods {
+            pod.until_running();
+            until_served(*at, &pod.name);
+        }
+        kill_all(processes(host, "__keeper"));
+        kill_all(processes(host, "__supervisor"));
+        host.podshim(["shutdown", "--all", "--grace-period", "0"])
+            .expect(0);
+        assert_eq!(bridge(host), None);
+        assert!(!host.path("state/network/bridge.json").exists());
+    });
+}
+
+#[test]
+fn after_a_boot_pods_have_networks_again_and_those_that_do_not_run_have_none() {
+    on_each_runtime(|host| {
+        host.set_network(Some("bridge"));
+        let (again, at) = published("again");
+        let (never, _) = published("never");
+        let never = with(never, json!({"spec": {"restartPolicy": "Never"}}));
+        let (again, never) = (host.start(&again), host.start(&never));
+        again.until_running();
+        never.until_running();
+        again.crash_with_machine();
+        never.crash_with_machine();
+        // The kernel has forgotten; what is written in a state directory that outlives a boot has not.
+        let name = bridge(host).expect("a bridge");
+        command(&format!("ip link delete {name}"));
+        command(&format!("nft delete table inet {name}"));
+        host.podshim(["up"]).expect(0);
+        again.until_running();
+        until_served(at, "again");
+        never.until_phase("Failed");
+        until(10, "its address is free", || {
+            match has_lease(host, &never.uid) {
+                false => Ok(()),
+                true => Err(command("ip -o link show")),
+            }
+        });
+        assert!(has_lease(host, &again.uid), "the look is right");
+    });
+}

@@ -43,6 +43,8 @@ impl Life {
 pub struct Clock {
     pub machine: Machine,
     pub now: u64,
+    /// What the clock on the wall shows, as milliseconds since 1970, while the other one shows this.
+    pub wall: fn(u64) -> u64,
     /// Container → the lives of its instances; the last one repeats.
     lives: BTreeMap<String, Vec<Life>>,
     /// Container, `pause` or `network` → how its next creations fail.
@@ -76,6 +78,7 @@ impl Clock {
         Clock {
             machine: Machine::new(pod, Settings::default(), at(0)),
             now: 0,
+            wall: |mono| 1_700_000_000_000 + mono,
             lives: lives.collect(),
             failing: BTreeMap::new(),
             health: BTreeMap::new(),
@@ -215,7 +218,9 @@ impl Clock {
     fn hear(&mut self, input: Input) {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
-            for action in self.machine.step(at(self.now), input) {
+            let mut now = at(self.now);
+            now.wall = Wall((self.wall)(self.now));
+            for action in self.machine.step(now, input) {
                 inputs.extend(self.perform(action));
             }
         }

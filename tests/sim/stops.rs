@@ -88,3 +88,38 @@ fn a_longer_second_stop_gives_a_waiting_sidecar_no_longer_grace() {
     clock.pass(1).stop(Some(100), false).pass(20);
     assert_eq!(clock.times("term s"), [15_000]);
 }
+
+#[test]
+fn a_clock_on_the_wall_that_jumps_changes_no_timer() {
+    // An hour, a decade and back, at moments that are not those of the pod.
+    fn jumping(mono: u64) -> u64 {
+        const HOUR: u64 = 3_600_000;
+        match (mono / 7_777) % 4 {
+            0 => 1_700_000_000_000 + mono,
+            1 => 1_700_000_000_000 + mono - HOUR,
+            2 => 1_700_000_000_000 + mono + 10 * 365 * 24 * HOUR,
+            _ => mono,
+        }
+    }
+    let mut pod = pod(apps(&["crashes", "stays"]));
+    pod.restart_policy = Always;
+    pod.active_deadline_seconds = Some(5000);
+    let lives = [
+        (
+            "crashes",
+            &[Life::ends(3, 1), Life::ends(700, 1), Life::ends(1, 1)][..],
+        ),
+        ("stays", &[FOREVER][..]),
+    ];
+    let live = |wall: fn(u64) -> u64| {
+        let mut clock = Clock::new(&pod, &lives);
+        clock.wall = wall;
+        clock.begin();
+        clock.pass(400).crash().pass(1500).crash().pass(4000);
+        assert!(clock.view().settled);
+        clock.log
+    };
+    let (steady, jumped) = (live(|mono| 1_700_000_000_000 + mono), live(jumping));
+    assert!(steady.len() > 30, "{steady:?}");
+    assert_eq!(steady, jumped);
+}

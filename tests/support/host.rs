@@ -187,20 +187,25 @@ impl Host {
             "-f".as_ref(),
             file.as_os_str(),
         ]);
+        let pod = self.until_known(name, &mut run);
+        let pod = pod.unwrap_or_else(|| panic!("run -d failed:\n{}", run.stderr()));
+        self.runs.borrow_mut().push(run);
+        pod
+    }
+
+    /// Waits until a pod that is being run is known; `None` if it failed before.
+    #[track_caller]
+    pub fn until_known(&self, name: &str, run: &mut Background) -> Option<Pod<'_>> {
         until(30, &format!("pod {name} is known"), || {
             let code = run.ended();
             if self.podshim(["get", name]).code == Some(0) {
-                return Ok(());
+                return Ok(Some(self.pod(name)));
             }
-            assert!(
-                matches!(code, None | Some(0)),
-                "run -d ended with {code:?}:\n{}",
-                run.stderr()
-            );
-            Err(run.stderr())
-        });
-        self.runs.borrow_mut().push(run);
-        self.pod(name)
+            match code {
+                None | Some(0) => Err(run.stderr()),
+                Some(_) => Ok(None),
+            }
+        })
     }
 
     /// A pod that exists.
@@ -209,6 +214,11 @@ impl Host {
         let pod = Pod::new(self, name);
         self.uids.borrow_mut().insert(pod.uid.clone());
         pod
+    }
+
+    /// At the end nothing may be left of the pod that had this UID, either.
+    pub fn expect_nothing_of(&self, uid: String) {
+        self.uids.borrow_mut().insert(uid);
     }
 
     /// Loads nginx as [`NGINX`].

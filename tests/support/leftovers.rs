@@ -105,6 +105,14 @@ pub fn instance_pids(uid: &str, instance: &str) -> Vec<i32> {
         .collect();
     pids.sort_unstable();
     pids.dedup();
+    // Numbers begin anew when they are used up: what another process of the instance has started is not its init, however small.
+    let all = pids.clone();
+    pids.sort_by_key(|pid| {
+        let status = proc_file(*pid, "status");
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+        let parent = parent.and_then(|pid| pid.trim().parse().ok());
+        parent.is_none_or(|parent| all.contains(&parent))
+    });
     pids
 }
 

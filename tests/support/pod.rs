@@ -1,6 +1,8 @@
 //! Manifests in few words, and a pod as podshim shows it.
 
 use super::{Host, IMAGE, Ran, pause_pid, until};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::PathBuf;
@@ -251,5 +253,37 @@ impl<'h> Pod<'h> {
                 )
             });
         pause_pid(&self.uid, &ids.collect::<Vec<_>>())
+    }
+
+    /// What a crash of the machine does to the pod: its processes die, and what is written of it is of another boot.
+    #[track_caller]
+    pub fn crash_with_machine(&self) {
+        for verb in ["__keeper", "__supervisor"] {
+            until(30, &format!("{verb} is dead"), || {
+                match super::life_of(verb, &self.uid) {
+                    None => Ok(()),
+                    Some(pid) => {
+                        // It may just have ended.
+                        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+                        Err(pid.to_string())
+                    }
+                }
+            });
+        }
+        let cgroups = super::cgroups_of(&self.uid).into_iter();
+        for directory in cgroups.flat_map(|pod| fs::read_dir(pod).into_iter().flatten().flatten()) {
+            let pids = fs::read_to_string(directory.path().join("cgroup.procs"));
+            for pid in pids.unwrap_or_default().lines() {
+                let _ = kill(Pid::from_raw(pid.parse().expect("a pid")), Signal::SIGKILL);
+            }
+        }
+        let directory = self.host.path("state/pods").join(&self.uid);
+        for name in ["snapshot.json", "snapshot.before.json"] {
+            let path = directory.join(name);
+            let text = fs::read(&path).expect("a snapshot");
+            let mut snapshot: Value = serde_json::from_slice(&text).expect("JSON");
+            snapshot["boot_id"] = "of another boot".into();
+            fs::write(&path, snapshot.to_string()).expect("a file of ours");
+        }
     }
 }
