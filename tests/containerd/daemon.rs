@@ -9,6 +9,7 @@ use nix::unistd::Pid;
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -161,6 +162,11 @@ impl Daemon {
         command.arg("--config").arg(&file);
         self.environment(&mut command);
         self.process = Some(background(&mut command, b""));
+        // `ctr` waits for seconds before it tries a second time.
+        until(60, "containerd listens", || {
+            let connected = UnixStream::connect(self.socket());
+            connected.map(drop).map_err(|e| e.to_string())
+        });
         until(60, "containerd answers", || {
             let ran = run(&mut self.ctr(&["version"]));
             (ran.code == Some(0)).then_some(()).ok_or(ran.stderr)
