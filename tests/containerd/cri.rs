@@ -48,10 +48,6 @@ conf_dir = "{dir}/cni"
 default_runtime_name = "podshim"
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.podshim]
 runtime_type = "io.containerd.podshim.v1"
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.file]
-runtime_type = "io.containerd.podshim.v1"
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.file.options]
-ConfigPath = "{dir}/cni/file"
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.path]
 runtime_type = "{dir}/bin/containerd-shim-podshim-v1"
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.path.options]
@@ -59,7 +55,24 @@ ConfigPath = "{dir}/cni/path"
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.stock]
 runtime_type = "io.containerd.runc.v2"
 "#
-    )
+    ) + &documented("file", &dir)
+        + &documented("typed", &dir)
+        + &format!("Root = \"{dir}/root-of-typed\"\n")
+}
+
+/// A handler as README.md has it, in the order there, with a name of its own and the paths of this test.
+fn documented(name: &str, dir: &dyn std::fmt::Display) -> String {
+    let readme = include_str!("../../README.md");
+    let mut blocks = readme.split("```toml\n").skip(1);
+    let block = match name {
+        "file" => blocks.next(),
+        _ => blocks.nth(1),
+    };
+    let text = block.and_then(|rest| rest.split("```").next());
+    text.expect("a handler in README.md")
+        .replace("runtimes.podshim", &format!("runtimes.{name}"))
+        .replace("/etc/podshim/containerd.toml", &format!("{dir}/cni/file"))
+        .replace("/usr/local/bin/", &format!("{dir}/bin/"))
 }
 
 /// A client.

@@ -8,6 +8,7 @@ mod cri;
 mod daemon;
 mod direct;
 mod faults;
+mod installed;
 mod life;
 mod memory;
 mod plugin;

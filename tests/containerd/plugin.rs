@@ -7,6 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 /// Waits until a container has ended; its status.
 #[track_caller]
@@ -200,9 +201,19 @@ fn one_shim_serves_a_pod_and_each_pod_has_its_own() {
 #[test]
 fn each_way_to_configure_the_shim_runs_pods() {
     with_cri(|c, cri| {
+        // containerd 1.6 ignores `runtime_path`. It finds this first, and what it says to its own shim is said to podshim.
+        let stock = c.path("bin").join("containerd-shim-runc-v2");
+        let own = c.path("bin").join("containerd-shim-podshim-v1");
+        fs::write(
+            &stock,
+            format!("#!/bin/sh\nexec {} \"$@\"\n", own.display()),
+        )
+        .expect("a file of ours");
+        fs::set_permissions(&stock, PermissionsExt::from_mode(0o755)).expect("a file of ours");
         for (handler, root) in [
             ("file", Some("root-of-file")),
             ("path", Some("root-of-path")),
+            ("typed", Some("root-of-typed")),
             ("", None),
         ] {
             let name = format!("p{handler}");
