@@ -4,7 +4,7 @@ use crate::api::{self, Client};
 use crate::base::PodUid;
 use crate::cli::exit::{Code, Failed, cannot};
 use crate::store::{Dirs, NameTaken, PodDir, claim_name, release_name, write_json};
-use crate::supervisor::{HOST_MOUNTS, KEEPER_VERB, PLAN, Plan, SNAPSHOT};
+use crate::supervisor::{HOST_MOUNTS, KEEPER_SIGNALS, KEEPER_VERB, PLAN, Plan, SNAPSHOT};
 use crate::sys::{self, Lock};
 use std::fs::File;
 use std::io::{self, Write};
@@ -42,6 +42,8 @@ pub(super) fn spawn(plan: &Plan, after_boot: AfterBoot) -> Result<PodDir, Failed
         // Not recursive: a UID that exists belongs to another pod.
         std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700)
             .create(&dir.state)?;
+        // Before there is a plan: whoever finds one with nobody at its lock starts a keeper.
+        let lock = Lock::take(&dir.file("lock"))?;
         sys::create_dirs(&dir.data, 0o700)?;
         write_json(&dir.file(PLAN), plan)?;
         match after_boot {
@@ -55,7 +57,6 @@ pub(super) fn spawn(plan: &Plan, after_boot: AfterBoot) -> Result<PodDir, Failed
         {
             sys::write_atomic(&dir.file(HOST_MOUNTS), b"", 0o600)?;
         }
-        let lock = Lock::try_take(&dir.file("lock"))?.ok_or(io::ErrorKind::ResourceBusy)?;
         begun(&dir, start_keeper(&dir, lock)?)
     };
     if let Err(error) = start() {
@@ -122,7 +123,7 @@ pub(super) fn start_keeper(dir: &PodDir, lock: Lock) -> io::Result<Child> {
         "PATH",
         "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     );
-    command.spawn()
+    sys::with_signals_blocked(&mut command, &KEEPER_SIGNALS).spawn()
 }
 
 /// Waits until the supervisor of a new pod answers: from then on the pod exists. A keeper that ends before leaves nothing but

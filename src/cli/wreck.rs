@@ -55,8 +55,10 @@ pub(super) fn wake_keeper(dir: &PodDir) {
         return;
     }
     for pid in lives(KEEPER_VERB, dir) {
+        // A keeper leads its session. What looks like one and does not is the supervisor it is just starting.
         if let Ok(pidfd) = sys::pidfd(pid)
             && lives(KEEPER_VERB, dir).contains(&pid)
+            && sys::session(pid) == Some(pid)
         {
             let _gone = sys::signal_pidfd(pidfd.as_fd(), Signal::HUP);
         }

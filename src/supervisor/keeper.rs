@@ -83,13 +83,7 @@ pub fn keep(dir: PodDir, listener: OwnedFd) -> Result<(), KeeperError> {
     sys::enter_private_mounts().map_err(call("enter a private mount namespace"))?;
     let path = dir.file("exits");
     let exits = open_exits(&path).map_err(|source| KeeperError::Open { path, source })?;
-    let watched = [
-        Signal::SIGCHLD,
-        Signal::SIGTERM,
-        Signal::SIGINT,
-        Signal::SIGHUP,
-    ];
-    let signals = sys::block_signals(&watched).map_err(call("block signals"))?;
+    let signals = sys::block_signals(&KEEPER_SIGNALS).map_err(call("block signals"))?;
     let mut keeper = Keeper {
         dir,
         listener,
@@ -299,6 +293,14 @@ impl Keeper {
 pub const HOPELESS: u8 = 3;
 /// Exit code of a supervisor that another program is to follow at once.
 pub const REPLACED: u8 = 4;
+/// What a keeper is told by signals. Whoever starts one has them blocked in it from its first instant: it may be asked to hurry
+/// before it listens.
+pub const KEEPER_SIGNALS: [Signal; 4] = [
+    Signal::SIGCHLD,
+    Signal::SIGTERM,
+    Signal::SIGINT,
+    Signal::SIGHUP,
+];
 /// First argument of the program that makes it a keeper.
 pub const KEEPER_VERB: &str = "__keeper";
 /// First argument of the program that makes it a supervisor.

@@ -42,7 +42,9 @@ pub use error::{End, SupervisorError};
 pub use handle::Handle;
 pub use handlers::{EXEC_VERB, ExecAnswer};
 pub use hands::{FileId, Hands, Process};
-pub use keeper::{HOPELESS, KEEPER_VERB, KeeperError, REPLACED, SUPERVISOR_VERB, keep};
+pub use keeper::{
+    HOPELESS, KEEPER_SIGNALS, KEEPER_VERB, KeeperError, REPLACED, SUPERVISOR_VERB, keep,
+};
 pub use link::{HOST_MOUNTS, LINK};
 pub use network::NETWORK_VERB;
 pub use plan::Plan;

@@ -181,17 +181,21 @@ pub fn block_signals(signals: &[nix::sys::signal::Signal]) -> nix::Result<Signal
 
 /// Makes a child start with no signal blocked: it would inherit what this process blocks, and hand it on to containers.
 pub fn with_no_signal_blocked(command: &mut Command) -> &mut Command {
-    // SAFETY: between fork and exec only sigemptyset(3) and pthread_sigmask(3) are called, both async-signal-safe; nothing
-    // allocates or takes a lock.
-    unsafe {
-        command.pre_exec(|| {
-            Ok(sigprocmask(
-                SigmaskHow::SIG_SETMASK,
-                Some(&SigSet::empty()),
-                None,
-            )?)
-        })
-    }
+    with_blocked(command, SigSet::empty())
+}
+
+/// Makes a child start with these signals blocked: one that comes before it can take it is not its end, but waits.
+pub fn with_signals_blocked<'a>(
+    command: &'a mut Command,
+    signals: &[nix::sys::signal::Signal],
+) -> &'a mut Command {
+    with_blocked(command, signals.iter().copied().collect())
+}
+
+fn with_blocked(command: &mut Command, set: SigSet) -> &mut Command {
+    // SAFETY: between fork and exec only pthread_sigmask(3) is called, which is async-signal-safe; nothing allocates or takes a
+    // lock.
+    unsafe { command.pre_exec(move || Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&set), None)?)) }
 }
 
 /// Makes a child start with these descriptors open, each under its number. Numbers must be at least 3 and below 16.

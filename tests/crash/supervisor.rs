@@ -183,12 +183,17 @@ fn a_runtime_call_that_outlives_its_supervisor_does_nothing_behind_the_next_one_
                 "-f".as_ref(),
                 manifest.as_os_str(),
             ];
-            let run = host.background(words);
+            let mut run = host.background(words);
             if verb == "delete" {
                 until(30, "it runs", || {
                     match host.podshim(["wait", "p", "--for", "phase=Running"]) {
                         ran if ran.code == Some(0) => Ok(()),
-                        ran => Err(ran.stderr),
+                        ran => Err(format!(
+                            "{}run: {:?}: {}",
+                            ran.stderr,
+                            run.ended(),
+                            run.stderr()
+                        )),
                     }
                 });
                 // Told to stop, it is deleted; the request itself is not what this is about.
