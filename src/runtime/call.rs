@@ -5,6 +5,7 @@
 
 use crate::base::Exit;
 use crate::runtime::capture::{Capture, Keep};
+use crate::runtime::cgroup::arm;
 use crate::runtime::complaint::{Log, printable};
 use crate::runtime::driver::InitIo;
 use crate::runtime::{Refused, RuntimeError};
@@ -110,6 +111,10 @@ impl Call<'_> {
     ) -> Result<Ended, RuntimeError> {
         let log = self.log.map(Log::at_end);
         let child = command.spawn().map_err(|e| self.spawn_error(e))?;
+        if output.is_none() {
+            // What lends its stdio to a process also puts it into a cgroup.
+            arm();
+        }
         // The command holds our copies of the container's pipe ends; a reader must not wait for us.
         drop(command);
         let mut group = Group::of(child).map_err(|e| self.spawn_error(e))?;

@@ -4,6 +4,7 @@
 //! is gone. On cgroup v1 it stands in every mounted hierarchy, the named and the v2 one of a hybrid machine included, since
 //! runtimes join all of them. Names are plain; links are never followed; what is already gone is no error.
 
+mod arm;
 mod container;
 mod error;
 mod files;
@@ -19,6 +20,7 @@ mod tests;
 mod v1;
 mod v2;
 
+pub(super) use arm::arm;
 pub use container::ContainerCgroup;
 pub use error::CgroupError;
 #[cfg(test)]
