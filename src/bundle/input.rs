@@ -208,8 +208,6 @@ pub struct PauseInput<'a> {
     pub attempt: u32,
     /// The machine.
     pub host: &'a HostFacts,
-    /// The pod's `/dev/shm` on the host.
-    pub shm: &'a std::path::Path,
     /// A prepared network namespace to join; `None` means a new one (or the host's with `hostNetwork`).
     pub netns: Option<&'a std::path::Path>,
     /// Text of podshim's default seccomp profile.

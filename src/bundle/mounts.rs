@@ -38,14 +38,17 @@ pub(crate) fn of_container(
     Ok(list)
 }
 
-/// `mounts` of pause: the defaults and the pod's `/dev/shm`, read-only. All sysfs mounts of one network namespace are one file
-/// system, read-only for good if its first mount was: pause leaves it writable when a container of the pod needs that.
-pub(crate) fn of_pause(pod: &Pod, skeleton: &Skeleton, shm: &Path) -> Vec<Mount> {
-    let mut list = defaults(
-        skeleton,
-        pod.containers.iter().any(|c| c.security.privileged),
-    );
-    list.push(bind(shm, "/dev/shm", &["rbind", "rprivate", "ro"]));
+/// `mounts` of pause: what runtimes ask of every container, as each mount delays the pod. All sysfs mounts of one network
+/// namespace are one file system, read-only for good if its first mount was: pause mounts it writable first when a container of
+/// the pod needs that.
+pub(crate) fn of_pause(pod: &Pod, skeleton: &Skeleton) -> Vec<Mount> {
+    let privileged = pod.containers.iter().any(|c| c.security.privileged);
+    let mut list = defaults(skeleton, privileged);
+    list.retain(|mount| match mount.destination().to_str() {
+        Some("/proc" | "/dev") => true,
+        Some("/sys") => privileged,
+        _ => false,
+    });
     list
 }
 

@@ -19,7 +19,7 @@ pub fn pause_spec(input: &PauseInput) -> Result<Spec, BundleError> {
     let hostname = hostname::kernel_hostname(input.pod, input.host)?;
     let mut spec = skeleton.spec(true);
     spec.set_hostname((!input.pod.host_network).then_some(hostname))
-        .set_mounts(Some(mounts::of_pause(input.pod, &skeleton, input.shm)))
+        .set_mounts(Some(mounts::of_pause(input.pod, &skeleton)))
         .set_process(Some(process(input, &skeleton)))
         .set_linux(Some(linux(input, &skeleton)?))
         .set_annotations(Some(annotations::annotations(

@@ -74,7 +74,6 @@ pub fn render(input: &RenderInput) -> Result<Vec<Rendered>, BundleError> {
         instance: &InstanceId("pause-0".to_owned()),
         attempt: 0,
         host: input.host,
-        shm: &input.paths.shm,
         netns: None,
         seccomp_default: DEFAULT_SECCOMP,
         apparmor_default: input.apparmor_default,

@@ -776,7 +776,6 @@ fn pause_takes_the_pods_sysctls_and_a_prepared_network() {
         instance: &InstanceId("pause-0".to_owned()),
         attempt: 0,
         host: &host(),
-        shm: Path::new("/shm"),
         netns: Some(Path::new("/run/netns/x")),
         seccomp_default: DEFAULT_SECCOMP,
         apparmor_default: None,

@@ -12,7 +12,9 @@ use crate::cli::pods;
 use crate::cli::settings::Settings;
 use crate::cli::terminal::{self, Terminal};
 use crate::cli::wait_child::Wait;
-use crate::runtime::{CgroupError, Driver, ExecCall, Layout, PodCgroup, kill_exec, read_pid_file};
+use crate::runtime::{
+    CgroupError, Driver, ExecCall, Layout, PodCgroup, arm, kill_exec, read_pid_file,
+};
 use crate::store::{read_json, write_json};
 use crate::supervisor::PodRecord;
 use crate::sys;
@@ -65,6 +67,7 @@ fn execute(settings: &Settings, args: &ExecArgs) -> Outcome {
     let mut wait = Wait::new(args.timeout.map(Duration::from_secs))?;
     sys::with_no_signal_blocked(&mut command);
     let what = format!("run `{}`", argv[0].to_string_lossy());
+    arm();
     let runtime = command.spawn().map_err(cannot(what))?.id();
     let mut ended = wait.child(runtime)?;
     match ended {

@@ -2,7 +2,7 @@
 
 use crate::cli::exit::{Failed, cannot};
 use crate::cli::wait_child::Wait;
-use crate::runtime::read_pid_file;
+use crate::runtime::{arm, read_pid_file};
 use crate::supervisor::ExecAnswer;
 use crate::sys;
 use nix::sys::signal::{Signal, killpg};
@@ -45,6 +45,7 @@ pub(super) fn run(
         .stderr(second)
         .process_group(0);
     sys::with_no_signal_blocked(&mut command);
+    arm();
     let runtime = command.spawn().map_err(cannot("run the runtime"))?.id();
     // Our copies of the pipe's end go, or its end would never come.
     drop(command);

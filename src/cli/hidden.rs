@@ -2,7 +2,7 @@
 
 use crate::api;
 use crate::cli::{delete, exec_helper, report};
-use crate::image;
+use crate::image::{self, Pull};
 use crate::network::{self, Job, Namespace, NetworkError};
 use crate::pod::{Failure, FailureReason};
 use crate::probe::{self, PROBE_VERB};
@@ -123,13 +123,21 @@ fn exec_helper(limit: &OsString, pid_file: &OsString, argv: &[OsString]) -> Resu
     Ok(())
 }
 
-/// Prints the image, or why there is none, as JSON.
+/// Prints the image, or why there is none, as JSON. Standard input brings the Secrets to pull it with.
 fn image_helper(data: &OsString, reference: &OsString, policy: &OsString) -> Result {
     let policy = serde_json::from_str(&policy.to_string_lossy())?;
-    let image = image::ensure(Path::new(data), &reference.to_string_lossy(), policy);
+    let secrets: Vec<Vec<u8>> = serde_json::from_reader(std::io::stdin().lock())?;
+    let how = Pull {
+        secrets: &secrets,
+        ..Pull::default()
+    };
+    let image = image::ensure(Path::new(data), &reference.to_string_lossy(), policy, &how);
     let answer = image.map_err(|error| Failure {
         reason: error.reason(),
-        message: report::chain(&error),
+        message: match error.hint() {
+            Some(hint) => format!("{} (hint: {hint})", report::chain(&error)),
+            None => report::chain(&error),
+        },
     });
     println!("{}", serde_json::to_string(&answer)?);
     Ok(())

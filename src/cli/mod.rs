@@ -31,6 +31,7 @@ mod network;
 mod pods;
 mod port_forward;
 mod ports;
+mod progress;
 mod render;
 mod report;
 mod run;

@@ -7,7 +7,7 @@ use crate::cli::exit::{Code, DONE, Failed, Outcome, cannot};
 use crate::cli::settings::Settings;
 use crate::cli::source::{self, Ids};
 use crate::cli::{host, report};
-use crate::image::{self, ImageError, Reference};
+use crate::image::{self, ImageError, Pull, Reference};
 use crate::manifest::{
     ConfigObject, Medium, Pod, Profile, PullPolicy, RecursiveReadOnly, Volume, VolumeSource,
 };
@@ -115,9 +115,9 @@ fn image(dirs: &Dirs, reference: &str) -> Result<RenderImage, ImageError> {
     let config = image::inspect(&dirs.data, reference)?;
     let users = match reference.parse()? {
         // These are directories already: bringing them only looks.
-        Reference::Rootfs(_) | Reference::Registry(_) => {
-            users(&image::ensure(&dirs.data, reference, PullPolicy::Never)?.layers)
-        }
+        Reference::Rootfs(_) | Reference::Registry(_) => users(
+            &image::ensure(&dirs.data, reference, PullPolicy::Never, &Pull::default())?.layers,
+        ),
         Reference::Oci(..) | Reference::OciArchive(..) | Reference::DockerArchive(..) => {
             UserFiles::default()
         }

@@ -98,10 +98,19 @@ fn plan(
         network: network::resolve(args.network.as_ref(), pod)?,
         host,
         dirs: settings.dirs.clone(),
+        image_environment: image_environment(),
         backoff_ms: (first, longest),
         rejected,
         remove_at_end: args.rm && args.detach,
     })
+}
+
+/// A supervisor knows nothing of its caller's surroundings but this.
+fn image_environment() -> std::collections::BTreeMap<String, String> {
+    let names = crate::image::ENVIRONMENT.iter();
+    names
+        .filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)))
+        .collect()
 }
 
 fn deadlines(args: &RunArgs) -> Result<Deadlines, Failed> {

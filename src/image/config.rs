@@ -4,6 +4,7 @@ use crate::bundle::ImageConfig;
 use crate::image::ImageError;
 use crate::image::digest::Digest;
 use crate::image::files::parse;
+use crate::image::layout::Descriptor;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
@@ -15,6 +16,10 @@ const LAYERS: usize = 500;
 pub(super) struct Content {
     /// Digest of the configuration: the image id.
     pub id: Digest,
+    /// The configuration as it came.
+    pub document: Vec<u8>,
+    /// The manifest as it came, if the source has one.
+    pub manifest: Option<(Descriptor, Vec<u8>)>,
     pub config: ImageConfig,
     /// When it was built, RFC 3339 in UTC.
     pub created: Option<String>,
@@ -65,10 +70,10 @@ impl Content {
     /// Reads a configuration document and joins its diff ids with the files of the layers.
     pub fn new(
         file: &str,
-        bytes: &[u8],
+        bytes: Vec<u8>,
         layers: Vec<(String, Option<(Digest, u64)>)>,
     ) -> Result<Content, ImageError> {
-        let document: Document = parse(file, bytes)?;
+        let document: Document = parse(file, &bytes)?;
         let diffs = document.rootfs.diff_ids.unwrap_or_default();
         let refused = |problem| ImageError::Refused {
             file: file.to_owned(),
@@ -87,7 +92,9 @@ impl Content {
         }
         let inherited = document.config.unwrap_or_default();
         Ok(Content {
-            id: Digest::of(bytes),
+            id: Digest::of(&bytes),
+            document: bytes,
+            manifest: None,
             created: document
                 .created
                 .and_then(|time| time.parse::<jiff::Timestamp>().ok())

@@ -77,23 +77,38 @@ impl fmt::Display for Digest {
     }
 }
 
+/// The digest of bytes that come one after the other.
+#[derive(Clone, Default)]
+pub(super) struct Hasher(sha2::Sha256);
+
+impl Hasher {
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of everything that was added.
+    pub fn digest(self) -> Digest {
+        Digest::from_hash(self.0.finalize().as_slice())
+    }
+}
+
 /// Hashes what is read through it.
 pub(super) struct Hashing<R> {
     stream: R,
-    hasher: sha2::Sha256,
+    hasher: Hasher,
 }
 
 impl<R: Read> Hashing<R> {
     pub fn new(stream: R) -> Hashing<R> {
         Hashing {
             stream,
-            hasher: sha2::Sha256::new(),
+            hasher: Hasher::default(),
         }
     }
 
     /// The digest of everything that was read.
     pub fn digest(self) -> Digest {
-        Digest::from_hash(self.hasher.finalize().as_slice())
+        self.hasher.digest()
     }
 }
 

@@ -39,7 +39,7 @@ impl Item {
         let bytes = files.bytes(&self.config)?;
         Content::new(
             &self.config,
-            &bytes,
+            bytes,
             layers.into_iter().map(|file| (file, None)).collect(),
         )
     }

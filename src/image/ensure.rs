@@ -1,9 +1,11 @@
 //! Bringing an image: the doors for pods, and for looking into and emptying the store.
 
 use crate::bundle::ImageConfig;
-use crate::image::config::Content;
+use crate::image::config::{Content, Layer};
 use crate::image::files::Files;
 use crate::image::layer::unpack_layer;
+use crate::image::pull::{Pull, pull};
+use crate::image::registry::spellings;
 use crate::image::store::{self, Access, Store};
 use crate::image::unpack::Limits;
 use crate::image::{ImageError, ImageRecord, Reference, docker, layout};
@@ -34,8 +36,13 @@ pub(super) enum Origin {
 
 /// Makes sure that an image is unpacked below `data`. Layers that are there are neither read nor hashed again; the small documents of a
 /// layout or archive are, so a changed source is noticed. The policy decides about registries only: what a transport names is on this
-/// machine already. Errors: see [`ImageError::reason`].
-pub fn ensure(data: &Path, reference: &str, policy: PullPolicy) -> Result<Image, ImageError> {
+/// machine already. `Always` asks the registry each time which image a name means, and pulls what is new. Errors: see [`ImageError::reason`].
+pub fn ensure(
+    data: &Path,
+    reference: &str,
+    policy: PullPolicy,
+    how: &Pull<'_>,
+) -> Result<Image, ImageError> {
     let parsed: Reference = reference.parse()?;
     let name = parsed.to_string();
     match origin(data, &parsed)? {
@@ -47,18 +54,34 @@ pub fn ensure(data: &Path, reference: &str, policy: PullPolicy) -> Result<Image,
         }),
         Origin::Source(files, content) => {
             let store = Store::open(data, Access::Shared)?;
-            add(&store, &name, &files, &content).map(|record| image(data, record))
+            let record = add(&store, &name, &files, &content, &mut |_| Ok(()), &|| {})?;
+            store.write(&record)?;
+            Ok(image(data, record))
         }
-        Origin::Record(record) => Ok(image(data, record)),
-        Origin::Nowhere => Err(match policy {
-            PullPolicy::Never => ImageError::Never(name),
-            PullPolicy::Always | PullPolicy::IfNotPresent => ImageError::Registry(name),
-        }),
+        found @ (Origin::Record(_) | Origin::Nowhere) => {
+            let known = match found {
+                Origin::Record(record) => Some(record),
+                _ => None,
+            };
+            let record = match (policy, known) {
+                (PullPolicy::Never | PullPolicy::IfNotPresent, Some(record)) => record,
+                (PullPolicy::Never, None) => return Err(ImageError::Never(name)),
+                (PullPolicy::Always | PullPolicy::IfNotPresent, known) => {
+                    pull(data, &name, known.as_ref(), how)?
+                }
+            };
+            Ok(image(data, record))
+        }
     }
 }
 
-/// An image that is in the store with all its layers: nothing but its record has to be read.
-pub fn ready(data: &Path, reference: &str) -> Option<Image> {
+/// An image that is in the store with all its layers and may be used as it is: nothing but its record has to be read. Not while images
+/// are being removed: then it is not known yet what stays.
+pub fn ready(data: &Path, reference: &str, policy: PullPolicy) -> Option<Image> {
+    if policy == PullPolicy::Always {
+        return None;
+    }
+    let _lock = store::try_shared(data)?;
     let parsed: Reference = reference.parse().ok()?;
     match (&parsed, origin(data, &parsed)) {
         (Reference::Registry(_), Ok(Origin::Record(record))) => Some(image(data, record)),
@@ -73,34 +96,13 @@ pub fn inspect(data: &Path, reference: &str) -> Result<ImageConfig, ImageError> 
         Origin::Directory(_) => Ok(ImageConfig::default()),
         Origin::Source(_, content) => Ok(content.config),
         Origin::Record(record) => Ok(record.config),
-        Origin::Nowhere => Err(ImageError::Registry(parsed.to_string())),
+        Origin::Nowhere => Err(ImageError::Absent(parsed.to_string())),
     }
 }
 
 /// What is in the store, by reference.
 pub fn list(data: &Path) -> Result<Vec<ImageRecord>, ImageError> {
     store::records(data)
-}
-
-/// Removes an image and the layers that neither another image nor a pod needs. `in_use` are the layer directories of all pods on this
-/// machine, collected before the call: what a pod brings later has a record of its own. Errors: `Absent`; `InUse` if pods use every layer.
-pub fn remove(data: &Path, reference: &str, in_use: &[PathBuf]) -> Result<(), ImageError> {
-    let name = reference.parse::<Reference>()?.to_string();
-    let store = Store::open(data, Access::Exclusive)?;
-    let Some(record) = store::find(data, &name)? else {
-        return Err(ImageError::Absent(name));
-    };
-    let used = |chain| in_use.contains(&store.layer_dir(chain));
-    if record.layers.iter().all(used) {
-        return Err(ImageError::InUse(name));
-    }
-    store.forget(&name)?;
-    store.collect(in_use)
-}
-
-/// Removes the layers that no image and no pod needs (`in_use` as for [`remove`]), and what crashes left.
-pub fn prune(data: &Path, in_use: &[PathBuf]) -> Result<(), ImageError> {
-    Store::open(data, Access::Exclusive)?.collect(in_use)
 }
 
 pub(super) fn origin(data: &Path, reference: &Reference) -> Result<Origin, ImageError> {
@@ -125,30 +127,35 @@ pub(super) fn origin(data: &Path, reference: &Reference) -> Result<Origin, Image
             let content = docker::choose(&files, name.as_deref())?;
             source(files, content)
         }
-        Reference::Registry(name) => Ok(match store::find(data, name)? {
-            Some(record)
-                if record
-                    .layers
-                    .iter()
-                    .all(|d| store::layer_dir(data, d).is_dir()) =>
-            {
-                Origin::Record(record)
+        Reference::Registry(name) => {
+            let complete = |record: &ImageRecord| {
+                let mut layers = record.layers.iter();
+                layers.all(|chain| store::layer_dir(data, chain).is_dir())
+            };
+            for spelling in spellings(name) {
+                if let Some(record) = store::find(data, &spelling)?.filter(complete) {
+                    return Ok(Origin::Record(record));
+                }
             }
-            _ => Origin::Nowhere,
-        }),
+            Ok(Origin::Nowhere)
+        }
     }
 }
 
-/// Unpacks what is missing and records the image under a name.
+/// Unpacks what is missing and makes a record of the image under a name, not written yet. `arrived` returns when the file of a layer is
+/// there; `done` is called after each layer.
 pub(super) fn add(
     store: &Store,
     name: &str,
     files: &Files,
     content: &Content,
+    arrived: &mut dyn FnMut(&Layer) -> Result<(), ImageError>,
+    done: &dyn Fn(),
 ) -> Result<ImageRecord, ImageError> {
     let mut size_bytes = 0_u64;
     let mut below = Vec::new();
     for layer in &content.layers {
+        arrived(layer)?;
         let size = match &layer.blob {
             Some((_, size)) => *size,
             None => files.open(&layer.file)?.size,
@@ -158,17 +165,22 @@ pub(super) fn add(
             unpack_layer(files, layer, dir, &below, &Limits::LAYER)
         })?;
         below.insert(0, store.layer_dir(&layer.chain));
+        done();
     }
-    let record = ImageRecord {
+    let layers = content.layers.iter().filter_map(|l| l.blob.as_ref());
+    Ok(ImageRecord {
         reference: name.to_owned(),
         id: content.id.to_string(),
         layers: content.layers.iter().map(|l| l.chain.clone()).collect(),
         config: content.config.clone(),
         size_bytes,
         created: content.created.clone(),
-    };
-    store.write(&record)?;
-    Ok(record)
+        digest: None,
+        content: None,
+        blobs: std::iter::once(content.id.clone())
+            .chain(layers.map(|(digest, _)| digest.clone()))
+            .collect(),
+    })
 }
 
 fn image(data: &Path, record: ImageRecord) -> Image {

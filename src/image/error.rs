@@ -1,6 +1,6 @@
 //! What can go wrong between a reference and its layers.
 
-use crate::image::UnpackError;
+use crate::image::{PullError, UnpackError};
 use crate::pod::FailureReason;
 use std::io;
 
@@ -26,11 +26,15 @@ pub enum ImageError {
     /// Policy `Never` and the image is not in the store.
     #[error("cannot find image `{0}` on this machine, and its pull policy is Never")]
     Never(String),
-    /// It would have to come from a registry.
-    #[error(
-        "cannot pull image `{0}`: registries are not supported yet, use `podshim image load` or an oci:, oci-archive:, docker-archive: or rootfs: reference"
-    )]
-    Registry(String),
+    /// No registry gave it.
+    #[error("cannot pull `{reference}`")]
+    Pull {
+        /// The image, or the part of it that did not come.
+        reference: String,
+        /// Why.
+        #[source]
+        source: Box<PullError>,
+    },
     /// It is not in the store (asked by name on the command line).
     #[error("cannot find image `{0}` in the store")]
     Absent(String),
@@ -98,18 +102,44 @@ pub enum ImageError {
         #[source]
         source: io::Error,
     },
+    /// Images cannot be written there.
+    #[error("cannot save to `{target}`: {problem}")]
+    Save {
+        /// As written.
+        target: String,
+        /// The rule.
+        problem: &'static str,
+    },
     /// A pod uses every layer of the image.
     #[error("cannot remove image `{0}`: a pod uses it")]
     InUse(String),
 }
 
 impl ImageError {
+    /// What the user can do about it, if we know.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            ImageError::Pull { source, .. } => source.hint(),
+            ImageError::Never(_) | ImageError::Absent(_) => {
+                Some("bring it with `podshim image pull` or `podshim image load`".to_owned())
+            }
+            ImageError::Store { source, .. }
+            | ImageError::Layer {
+                source: UnpackError::Create { source, .. },
+                ..
+            } if source.kind() == io::ErrorKind::StorageFull => {
+                Some("make room, for example with `podshim image prune --all`".to_owned())
+            }
+            _ => None,
+        }
+    }
+
     /// The kubelet's word for it. Source: `pod-semantics` 4.1, image step.
     pub fn reason(&self) -> FailureReason {
         match self {
             ImageError::Reference { .. } => FailureReason::InvalidImageName,
             ImageError::Never(_) => FailureReason::ErrImageNeverPull,
-            ImageError::Registry(_)
+            ImageError::Pull { .. }
             | ImageError::Absent(_)
             | ImageError::Open { .. }
             | ImageError::Document { .. }
@@ -118,6 +148,7 @@ impl ImageError {
             | ImageError::Mismatch { .. }
             | ImageError::Layer { .. }
             | ImageError::Store { .. }
+            | ImageError::Save { .. }
             | ImageError::InUse(_) => FailureReason::ErrImagePull,
         }
     }

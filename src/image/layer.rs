@@ -2,9 +2,10 @@
 
 use crate::image::config::Layer;
 use crate::image::digest::Hashing;
-use crate::image::files::{Files, Section};
+use crate::image::files::Files;
 use crate::image::layout::check_blob;
 use crate::image::unpack::{Limits, unpack};
+use crate::image::zstd::Zstd;
 use crate::image::{ImageError, UnpackError};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -13,6 +14,8 @@ use std::path::{Path, PathBuf};
 pub(super) const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// First bytes of a zstd frame. Source: RFC 8878.
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// Bytes 1 to 3 of a frame to skip; the first is 0x50 to 0x5f. Source: RFC 8878, 3.1.2.
+const ZSTD_SKIPPABLE: [u8; 3] = [0x2a, 0x4d, 0x18];
 /// Bytes read from a blob at once.
 const BUFFER_BYTES: usize = 64 << 10;
 
@@ -38,7 +41,7 @@ pub(super) fn unpack_layer(
         file: layer.file.clone(),
         source,
     };
-    let stream = decompress(&mut blob)
+    let stream = decompressed(&mut blob)
         .map(|stream| Limited {
             stream,
             left: limits.stream_bytes(size),
@@ -59,18 +62,37 @@ pub(super) fn unpack_layer(
     Ok(())
 }
 
-/// By the first bytes: media types are wrong often enough, and docker archives have none.
-fn decompress(blob: &mut Hashing<Section>) -> io::Result<Box<dyn Read + '_>> {
-    let mut blob = BufReader::with_capacity(BUFFER_BYTES, blob);
-    let start = blob.fill_buf()?;
+/// How a layer is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Compression {
+    None,
+    Gzip,
+    Zstd,
+}
+
+/// By the first bytes: media types are wrong often enough, and docker archives have none. A zstd stream may begin with a frame that
+/// is skipped.
+pub(super) fn compression(start: &[u8]) -> Compression {
+    let is_skippable = start.len() >= 4 && start[0] & 0xf0 == 0x50 && start[1..4] == ZSTD_SKIPPABLE;
     if start.starts_with(&GZIP_MAGIC) {
-        return Ok(Box::new(flate2::bufread::MultiGzDecoder::new(blob)));
+        Compression::Gzip
+    } else if start.starts_with(&ZSTD_MAGIC) || is_skippable {
+        Compression::Zstd
+    } else {
+        Compression::None
     }
-    if start.starts_with(&ZSTD_MAGIC) {
-        let problem = "layers compressed with zstd are not supported yet";
-        return Err(io::Error::new(io::ErrorKind::Unsupported, problem));
-    }
-    Ok(Box::new(blob))
+}
+
+/// The tar stream of a blob.
+pub(super) fn decompressed<'a>(
+    blob: impl Read + Send + 'a,
+) -> io::Result<Box<dyn Read + Send + 'a>> {
+    let mut blob = BufReader::with_capacity(BUFFER_BYTES, blob);
+    Ok(match compression(blob.fill_buf()?) {
+        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(blob)),
+        Compression::Zstd => Box::new(Zstd::new(blob)),
+        Compression::None => Box::new(blob),
+    })
 }
 
 /// Fails instead of giving more than `left` bytes.

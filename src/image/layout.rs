@@ -6,7 +6,7 @@ use crate::image::config::Content;
 use crate::image::digest::Digest;
 use crate::image::error::shown;
 use crate::image::files::{Files, parse};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Indexes inside indexes: one for the platforms, the rest is generosity.
@@ -15,9 +15,16 @@ const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// containerd and newer Docker keep the whole name here, and only the tag in `REF_NAME`.
 const IMAGE_NAME: &str = "io.containerd.image.name";
 const INDEX: &str = "index.json";
-const INDEX_TYPES: [&str; 2] = [
+/// Of indexes: OCI's, and Docker's.
+pub(super) const INDEX_TYPES: [&str; 2] = [
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
+];
+
+/// Of manifests: OCI's, and Docker's.
+pub(super) const MANIFEST_TYPES: [&str; 2] = [
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
 ];
 
 #[derive(Deserialize)]
@@ -38,24 +45,75 @@ struct Manifest {
 }
 
 /// What names a blob.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Descriptor {
-    media_type: Option<String>,
-    digest: Digest,
-    size: u64,
+pub struct Descriptor {
+    /// What it is; absent in some old documents.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub media_type: Option<String>,
+    /// What its bytes are.
+    pub digest: Digest,
+    /// How many there are.
+    pub size: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
     platform: Option<Platform>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     annotations: Option<BTreeMap<String, String>>,
 }
 
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Platform {
     architecture: String,
     os: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     variant: Option<String>,
 }
 
+/// Documents by their descriptors, verified.
+pub(super) type Fetch<'a> = &'a dyn Fn(&Descriptor) -> Result<Vec<u8>, ImageError>;
+
 impl Descriptor {
+    /// A blob that nothing more is known of.
+    pub fn new(media_type: &str, digest: Digest, size: u64) -> Descriptor {
+        Descriptor {
+            media_type: Some(media_type.to_owned()),
+            digest,
+            size,
+            platform: None,
+            annotations: None,
+        }
+    }
+
+    /// The same with the name that an index gives it.
+    pub fn named(mut self, name: &str) -> Descriptor {
+        let annotations = self.annotations.get_or_insert_default();
+        annotations.insert(REF_NAME.to_owned(), name.to_owned());
+        self
+    }
+
+    /// Of a document that came without one: what it says of itself, else what its sender said, else what it looks like.
+    pub fn of(bytes: &[u8], told: Option<&str>) -> Descriptor {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Kind {
+            media_type: Option<String>,
+            manifests: Option<serde::de::IgnoredAny>,
+        }
+        let kind: Option<Kind> = serde_json::from_slice(bytes).ok();
+        let (own, is_index) = kind.map_or((None, false), |k| (k.media_type, k.manifests.is_some()));
+        let told = told.map(|told| told.split(';').next().unwrap_or_default().trim());
+        let known = |kind: &str| MANIFEST_TYPES.contains(&kind) || INDEX_TYPES.contains(&kind);
+        let own = own.filter(|own| known(own));
+        let media_type = own.or(told.filter(|told| known(told)).map(str::to_owned));
+        let otherwise = if is_index {
+            INDEX_TYPES[0]
+        } else {
+            MANIFEST_TYPES[0]
+        };
+        let media_type = media_type.unwrap_or_else(|| otherwise.to_owned());
+        Descriptor::new(&media_type, Digest::of(bytes), bytes.len() as u64)
+    }
+
     fn annotation(&self, key: &str) -> Option<&str> {
         self.annotations.as_ref()?.get(key).map(String::as_str)
     }
@@ -71,7 +129,8 @@ impl Descriptor {
         self.rank().is_some()
     }
 
-    fn file(&self) -> String {
+    /// Its file in a layout.
+    pub fn file(&self) -> String {
         format!("blobs/sha256/{}", self.digest.hex())
     }
 
@@ -166,15 +225,20 @@ fn best<'a>(descriptors: impl Iterator<Item = &'a Descriptor>) -> Option<&'a Des
         .map(|(_, d)| d)
 }
 
-/// Follows a descriptor to its configuration and layers.
+/// The configuration and layers of an image in files.
 pub(super) fn content(files: &Files, descriptor: &Descriptor) -> Result<Content, ImageError> {
+    follow(&|descriptor| files.bytes(&descriptor.file()), descriptor)
+}
+
+/// Follows a descriptor to a manifest for this machine, its configuration and layers.
+pub(super) fn follow(fetch: Fetch<'_>, descriptor: &Descriptor) -> Result<Content, ImageError> {
     let mut descriptor = descriptor.clone();
     for _ in 0..INDEX_DEPTH {
         let file = descriptor.file();
-        let bytes = verified(files, &descriptor)?;
+        let bytes = verified(fetch, &descriptor)?;
         let media_type = descriptor.media_type.as_deref().unwrap_or("");
         if !INDEX_TYPES.contains(&media_type) {
-            return manifest(files, parse(&file, &bytes)?);
+            return manifest(fetch, descriptor, bytes);
         }
         let index: Index = parse(&file, &bytes)?;
         descriptor = best(index.manifests.iter())
@@ -190,20 +254,32 @@ pub(super) fn content(files: &Files, descriptor: &Descriptor) -> Result<Content,
     })
 }
 
-fn manifest(files: &Files, manifest: Manifest) -> Result<Content, ImageError> {
-    let bytes = verified(files, &manifest.config)?;
+fn manifest(
+    fetch: Fetch<'_>,
+    descriptor: Descriptor,
+    bytes: Vec<u8>,
+) -> Result<Content, ImageError> {
+    let manifest: Manifest = parse(&descriptor.file(), &bytes)?;
+    let config = verified(fetch, &manifest.config)?;
     let layers = manifest
         .layers
         .into_iter()
         .map(|layer| (layer.file(), Some((layer.digest, layer.size))))
         .collect();
-    Content::new(&manifest.config.file(), &bytes, layers)
+    let mut content = Content::new(&manifest.config.file(), config, layers)?;
+    // Not the descriptor as it came: it is kept in a record, and its other fields may be of any size.
+    let kept = Descriptor {
+        platform: descriptor.platform,
+        ..Descriptor::of(&bytes, None)
+    };
+    content.manifest = Some((kept, bytes));
+    Ok(content)
 }
 
 /// The bytes of a document, if they are what its descriptor says.
-fn verified(files: &Files, descriptor: &Descriptor) -> Result<Vec<u8>, ImageError> {
+fn verified(fetch: Fetch<'_>, descriptor: &Descriptor) -> Result<Vec<u8>, ImageError> {
     let file = descriptor.file();
-    let bytes = files.bytes(&file)?;
+    let bytes = fetch(descriptor)?;
     let found = (Digest::of(&bytes), bytes.len() as u64);
     check_blob(
         file,

@@ -1,8 +1,10 @@
 //! Loading images from files on this machine into the store, under names that pods can use.
 
+use crate::image::blobs::Blobs;
 use crate::image::config::Content;
 use crate::image::ensure::{Origin, add, origin};
 use crate::image::files::Files;
+use crate::image::keep::keep;
 use crate::image::layout::Descriptor;
 use crate::image::store::{Access, Store};
 use crate::image::{ImageError, Reference, docker, layout};
@@ -24,12 +26,13 @@ pub fn load(data: &Path, source: &str, name: Option<&str>) -> Result<Vec<String>
     }
     // Every name is read before anything is changed.
     let mut named = Vec::new();
-    for (content, own_names) in &images {
-        let names = name.map_or(own_names.clone(), |name| vec![name.to_owned()]);
+    for (content, own_names) in images {
+        let names = name.map_or(own_names, |name| vec![name.to_owned()]);
         if names.is_empty() {
             let found = format!("image `{}` without a name", content.id);
             return Err(choose("no name", found));
         }
+        let mut whole = Vec::new();
         for name in names {
             let Reference::Registry(name) = name.parse()? else {
                 return Err(ImageError::Reference {
@@ -37,14 +40,32 @@ pub fn load(data: &Path, source: &str, name: Option<&str>) -> Result<Vec<String>
                     problem: "a loaded image cannot have a name with a transport",
                 });
             };
-            named.push((name, content));
+            whole.push(name);
         }
+        named.push((whole, content));
     }
     let store = Store::open(data, Access::Shared)?;
-    for (name, content) in &named {
-        add(&store, name, &files, content)?;
+    let mut loaded = Vec::new();
+    for (names, content) in named {
+        // A source that has a manifest has its digest; what we write for others has none that anybody else knows.
+        let digest = content
+            .manifest
+            .as_ref()
+            .map(|(manifest, _)| manifest.digest.clone());
+        let content = keep(&store, &files, content)?;
+        let kept = Files::directory(&Blobs::new(data).layout())?;
+        for name in names {
+            let mut record = add(&store, &name, &kept, &content, &mut |_| Ok(()), &|| {})?;
+            record.digest.clone_from(&digest);
+            record.content = content
+                .manifest
+                .as_ref()
+                .map(|(manifest, _)| manifest.clone());
+            store.write(&record)?;
+            loaded.push(name);
+        }
     }
-    Ok(named.into_iter().map(|(name, _)| name).collect())
+    Ok(loaded)
 }
 
 /// The images of a source to load, with the names the source has for them.

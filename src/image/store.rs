@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  images/<sha256 of reference>.json   one record each, written whole and renamed
+//!  content/, partial/                   what came from registries and archives, see `blobs`
 //!  images.lock                         shared by whoever adds, exclusive for whoever removes
 //!  layers/<chain id>/                   unpacked, complete: the name appears by rename
 //!  layers/<chain id>.tmp/               being unpacked, or left by a crash
@@ -12,10 +13,11 @@
 
 use crate::bundle::ImageConfig;
 use crate::image::ImageError;
+use crate::image::blobs::Blobs;
 use crate::image::digest::Digest;
+use crate::image::layout::{Descriptor, INDEX_TYPES};
 use crate::image::root::{open_root, remove_tree};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
@@ -37,6 +39,15 @@ pub struct ImageRecord {
     pub size_bytes: u64,
     /// When it was built, RFC 3339 in UTC, as the image says.
     pub created: Option<String>,
+    /// What the registry calls what was asked for: an index or a manifest.
+    #[serde(default)]
+    pub digest: Option<Digest>,
+    /// The manifest in the content store, if the image is kept there as it came.
+    #[serde(default)]
+    pub content: Option<Descriptor>,
+    /// What is kept of it there, without the manifest: its configuration and layers.
+    #[serde(default)]
+    pub blobs: Vec<Digest>,
 }
 
 /// The store, locked as long as this value lives.
@@ -64,6 +75,7 @@ impl Store {
             DirBuilder::new().recursive(true).mode(0o755).create(data)?;
             private.create(data.join("layers"))?;
             private.create(data.join("images"))?;
+            Blobs::new(data).prepare()?;
             let lock = File::options()
                 .create(true)
                 .append(true)
@@ -81,6 +93,11 @@ impl Store {
             }),
             Err(source) => Err(store_error(data, source)),
         }
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> &Path {
+        &self.data
     }
 
     /// Where an unpacked layer is.
@@ -133,7 +150,25 @@ impl Store {
             file.persist(&path)?;
             Ok(())
         };
-        write().map_err(|source| store_error(&path, source))
+        write().map_err(|source| store_error(&path, source))?;
+        self.index()
+    }
+
+    /// Writes the index of the content store anew.
+    pub fn index(&self) -> Result<(), ImageError> {
+        let path = self.data.join("content/index.json");
+        let lock_path = self.data.join("index.lock");
+        let lock = File::options().create(true).append(true).open(&lock_path);
+        let _lock = lock
+            .and_then(|lock| lock.lock().map(|()| lock))
+            .map_err(|source| store_error(&lock_path, source))?;
+        let kept = records(&self.data)?.into_iter();
+        let manifests: Vec<Descriptor> = kept
+            .filter_map(|record| Some(record.content?.named(&record.reference)))
+            .collect();
+        let index = serde_json::json!({ "schemaVersion": 2, "mediaType": INDEX_TYPES[0], "manifests": manifests });
+        crate::sys::write_atomic(&path, index.to_string().as_bytes(), 0o600)
+            .map_err(|source| store_error(&path, source))
     }
 
     /// Removes a record.
@@ -141,43 +176,20 @@ impl Store {
         let path = record_path(&self.data, reference);
         fs::remove_file(&path).map_err(|source| store_error(&path, source))
     }
+}
 
-    /// Removes what no record needs and no pod uses, and what crashes left. Only with exclusive access.
-    pub fn collect(&self, in_use: &[PathBuf]) -> Result<(), ImageError> {
-        let records = records(&self.data)?;
-        let mut keep: BTreeSet<PathBuf> = in_use.iter().cloned().collect();
-        let needed = records.iter().flat_map(|record| &record.layers);
-        keep.extend(needed.map(|chain| self.layer_dir(chain)));
-        let names = records
-            .iter()
-            .map(|r| record_path(&self.data, &r.reference));
-        keep.extend(names);
-        for directory in ["layers", "images"] {
-            let directory = self.data.join(directory);
-            let sweep = || -> io::Result<()> {
-                for entry in fs::read_dir(&directory)? {
-                    let path = entry?.path();
-                    if keep.contains(&path) {
-                        continue;
-                    }
-                    // Renamed first: a crash in the middle must not leave half a layer under its name.
-                    let aside = match path.extension() {
-                        Some(_) => path,
-                        None => {
-                            let aside = path.with_added_extension("tmp");
-                            remove(&aside)?;
-                            fs::rename(&path, &aside)?;
-                            aside
-                        }
-                    };
-                    remove(&aside)?;
-                }
-                Ok(())
-            };
-            sweep().map_err(|source| store_error(&directory, source))?;
-        }
-        Ok(())
-    }
+/// The lock of the store to read, if nobody removes anything; without a store there is nothing to read.
+pub(super) fn try_shared(data: &Path) -> Option<File> {
+    let lock = File::open(data.join("images.lock")).ok()?;
+    lock.try_lock_shared().ok()?;
+    Some(lock)
+}
+
+/// The lock of the store to remove, if nobody uses it.
+pub(super) fn alone(data: &Path) -> Option<File> {
+    let lock = File::open(data.join("images.lock")).ok()?;
+    lock.try_lock().ok()?;
+    Some(lock)
 }
 
 /// Where a layer is or would be.
@@ -223,18 +235,20 @@ pub(super) fn records(data: &Path) -> Result<Vec<ImageRecord>, ImageError> {
     }
 }
 
-fn record_path(data: &Path, reference: &str) -> PathBuf {
+/// The file of a record.
+pub(super) fn record_path(data: &Path, reference: &str) -> PathBuf {
     let name = Digest::of(reference.as_bytes());
     data.join("images").join(format!("{}.json", name.hex()))
 }
 
-fn remove(path: &Path) -> io::Result<()> {
+/// Removes a file or a tree.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
     let parent = path.parent().unwrap_or(Path::new("/"));
     let name = path.file_name().map(OsString::from).unwrap_or_default();
     remove_tree(open_root(parent)?, &name)
 }
 
-fn store_error(path: &Path, source: io::Error) -> ImageError {
+pub(super) fn store_error(path: &Path, source: io::Error) -> ImageError {
     ImageError::Store {
         path: path.display().to_string(),
         source,

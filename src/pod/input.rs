@@ -31,6 +31,8 @@ pub enum Input {
         /// How.
         outcome: Outcome,
     },
+    /// An `EnsureImage` in flight does not find the image here: it asks for it elsewhere, which takes long.
+    Pulling(OpId),
     /// The main process of an instance (or pause) ended. Sent once its output is drained.
     Exited {
         /// Which instance.

@@ -24,7 +24,7 @@ pub struct PodView {
     pub conditions: Vec<Condition>,
     /// In the order of the manifest's model: init containers and sidecars, then apps.
     pub containers: Vec<ContainerView>,
-    /// The running sandbox.
+    /// The sandbox, from when its namespaces are there to when they are not.
     pub sandbox: Option<SandboxView>,
     /// `status.podIPs`; kept after the end.
     pub pod_ips: Vec<String>,
@@ -130,7 +130,7 @@ pub struct Terminated {
     pub instance: InstanceId,
 }
 
-/// The running sandbox.
+/// A sandbox that has its namespaces.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SandboxView {
     /// The pause instance.

@@ -5,10 +5,9 @@
 
 use crate::base::Exit;
 use crate::runtime::capture::{Capture, Keep};
-use crate::runtime::cgroup::arm;
 use crate::runtime::complaint::{Log, printable};
 use crate::runtime::driver::InitIo;
-use crate::runtime::{Refused, RuntimeError};
+use crate::runtime::{Refused, RuntimeError, arm};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -78,6 +77,7 @@ impl Call<'_> {
 
     /// Runs it with a container's stdio. Nothing is captured: what is printed is the container's, or nobody's.
     pub(super) async fn lending(self, io: InitIo) -> Result<(), RuntimeError> {
+        arm();
         let mut command = self.command();
         match io {
             InitIo::Pipes {
@@ -111,10 +111,6 @@ impl Call<'_> {
     ) -> Result<Ended, RuntimeError> {
         let log = self.log.map(Log::at_end);
         let child = command.spawn().map_err(|e| self.spawn_error(e))?;
-        if output.is_none() {
-            // What lends its stdio to a process also puts it into a cgroup.
-            arm();
-        }
         // The command holds our copies of the container's pipe ends; a reader must not wait for us.
         drop(command);
         let mut group = Group::of(child).map_err(|e| self.spawn_error(e))?;

@@ -23,7 +23,7 @@ mod running;
 mod small_file;
 
 pub use cgroup::{
-    CgroupError, ContainerCgroup, Layout, Mode, OomWatch, PodCgroup, PodCgroupValues, Stats,
+    CgroupError, ContainerCgroup, Layout, Mode, OomWatch, PodCgroup, PodCgroupValues, Stats, arm,
 };
 pub use driver::{CreateCall, Deadlines, Driver, InitIo};
 pub use error::{Refused, RuntimeError};

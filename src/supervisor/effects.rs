@@ -1,26 +1,19 @@
 //! One function per action of the machine, of the same name. Those with an operation start a task and return at once.
 
 use crate::base::{InstanceId, Signal};
-use crate::image::{self, Image};
-use crate::manifest::{ProbeKind, PullPolicy, VolumeSource};
+use crate::manifest::ProbeKind;
 use crate::pod::{
     Action, Failure, FailureReason, HookKind, InstanceKind, OpId, Refusal, RequestId,
 };
-use crate::supervisor::context::{Context, runtime_failure};
+use crate::supervisor::context::runtime_failure;
 use crate::supervisor::world::{Change, Completion, Haste, World};
-use crate::supervisor::{Hands, Process, handlers, helper, instance, network, sandbox};
+use crate::supervisor::{Process, handlers, images, instance, network, sandbox};
 use crate::sys;
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::AbortHandle;
-
-/// First argument of the program that makes it bring one image and print it.
-pub const IMAGE_VERB: &str = "__image";
-/// How long bringing an image may take: loading a large archive from a slow disk takes minutes.
-const IMAGE_DEADLINE: Duration = Duration::from_secs(30 * 60);
 
 impl World {
     /// Does what the machine asks, in its order.
@@ -96,8 +89,15 @@ impl World {
 
     fn ensure_image(&mut self, op: OpId, container: String) {
         let context = Arc::clone(&self.context);
+        let ready = images::ready(&context, &container);
+        if ready.is_none() {
+            self.tasks.spawn(async move { Completion::Pulling(op) });
+        }
         let work = async move {
-            let images = bring_images(&context, &container).await?;
+            let images = match ready {
+                Some(images) => images,
+                None => images::bring(&context, &container).await?,
+            };
             Ok(Change::Images(container, images))
         };
         let reason = FailureReason::ErrImagePull;
@@ -241,55 +241,4 @@ impl World {
             let _ = reply.send(result);
         }
     }
-}
-
-fn pull(message: String) -> Failure {
-    Failure {
-        reason: FailureReason::ErrImagePull,
-        message,
-    }
-}
-
-/// The image of a container and those of the volumes that it mounts, by their names in [`Hands`](crate::supervisor::Hands).
-async fn bring_images(
-    context: &Context,
-    container: &str,
-) -> Result<BTreeMap<String, Image>, Failure> {
-    let pod = &context.plan.pod;
-    let Some(container) = pod.container(container) else {
-        return Err(pull(format!("pod has no container `{container}`")));
-    };
-    let own = bring_image(context, &container.image, container.pull_policy).await?;
-    let mut images = BTreeMap::from([(container.name.clone(), own)]);
-    for volume in pod.image_volumes(container) {
-        if let VolumeSource::Image {
-            reference,
-            pull_policy,
-        } = &volume.source
-        {
-            let image = bring_image(context, reference, *pull_policy).await?;
-            images.insert(Hands::image_volume(&volume.name), image);
-        }
-    }
-    Ok(images)
-}
-
-/// The image if it is here; otherwise a short-lived process of this program brings it: unpacking and, later, TLS stay out of the
-/// resident one.
-async fn bring_image(
-    context: &Context,
-    reference: &str,
-    policy: PullPolicy,
-) -> Result<Image, Failure> {
-    if let Some(image) = image::ready(&context.plan.dirs.data, reference) {
-        return Ok(image);
-    }
-    let policy = serde_json::to_string(&policy).unwrap_or_default();
-    let args = [
-        IMAGE_VERB.as_ref(),
-        context.plan.dirs.data.as_os_str(),
-        reference.as_ref(),
-        policy.as_ref(),
-    ];
-    helper::ask(&args, IMAGE_DEADLINE, "image", pull).await
 }

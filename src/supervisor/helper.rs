@@ -4,28 +4,43 @@
 use crate::pod::Failure;
 use crate::supervisor::context::other;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
 
-/// Runs this program with these arguments and reads its answer, a `Result<T, Failure>` as JSON. `what` it is, for people.
+/// What a helper is told.
+pub(super) struct Question<'a> {
+    /// What it is, for people.
+    pub what: &'a str,
+    pub args: &'a [&'a OsStr],
+    /// Beside the environment of the supervisor.
+    pub environment: &'a BTreeMap<String, String>,
+    /// For its standard input: what nobody else may see.
+    pub input: Vec<u8>,
+    pub deadline: Duration,
+}
+
+/// Runs this program and reads its answer, a `Result<T, Failure>` as JSON.
 /// *Errors*: its own failure, or `lost` of what went wrong with the process.
 pub(super) async fn ask<T: DeserializeOwned>(
-    args: &[&OsStr],
-    deadline: Duration,
-    what: &str,
+    question: Question<'_>,
     lost: impl Fn(String) -> Failure,
 ) -> Result<T, Failure> {
-    let mut command = tokio::process::Command::new("/proc/self/exe");
+    let what = question.what;
+    let mut command = Command::new("/proc/self/exe");
     command
-        .args(args)
-        .stdin(Stdio::null())
+        .args(question.args)
+        .envs(question.environment)
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .kill_on_drop(true);
-    let output = tokio::time::timeout(deadline, command.output()).await;
+    let output = tokio::time::timeout(question.deadline, run(command, &question.input)).await;
     let output = output.map_err(|_| lost(format!("the {what} helper did not end in time")))?;
-    let output = output.map_err(|e| other(&format!("cannot start the {what} helper"), &e))?;
+    let output = output.map_err(|e| other(&format!("cannot run the {what} helper"), &e))?;
     let answer: Result<T, Failure> = serde_json::from_slice(&output.stdout).map_err(|_| {
         lost(format!(
             "the {what} helper ended with {} and no answer",
@@ -33,4 +48,13 @@ pub(super) async fn ask<T: DeserializeOwned>(
         ))
     })?;
     answer
+}
+
+async fn run(mut command: Command, input: &[u8]) -> std::io::Result<Output> {
+    let mut child = command.spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // A helper that ended early is judged by its answer.
+        let _ = stdin.write_all(input).await;
+    }
+    child.wait_with_output().await
 }

@@ -145,7 +145,6 @@ fn write_pause_bundle(context: &Context, instance: &InstanceId) -> Result<InitIo
         instance,
         host: &context.plan.host,
         attempt: 0,
-        shm: &context.shm(),
         netns: match &context.plan.network {
             Network::Namespace(path) => Some(path),
             _ => None,

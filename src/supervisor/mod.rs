@@ -18,6 +18,7 @@ mod handle;
 mod handlers;
 mod hands;
 mod helper;
+mod images;
 mod instance;
 mod keeper;
 mod link;
@@ -37,11 +38,11 @@ pub mod task;
 mod world;
 
 pub use context::SECCOMP_PROFILES;
-pub use effects::IMAGE_VERB;
 pub use error::{End, SupervisorError};
 pub use handle::Handle;
 pub use handlers::{EXEC_VERB, ExecAnswer};
 pub use hands::{FileId, Hands, Process};
+pub use images::IMAGE_VERB;
 pub use keeper::{
     HOPELESS, KEEPER_SIGNALS, KEEPER_VERB, KeeperError, REPLACED, SUPERVISOR_VERB, keep,
 };

@@ -2,9 +2,11 @@
 
 use crate::network::{Namespace, Network, NetworkError, Up};
 use crate::pod::{Failure, FailureReason};
+use crate::supervisor::Process;
 use crate::supervisor::context::{Context, other};
-use crate::supervisor::{Process, helper};
+use crate::supervisor::helper::{self, Question};
 use crate::sys;
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::Path;
 use std::time::Duration;
@@ -64,7 +66,14 @@ async fn help(context: &Context, operation: &str, pause: Option<Process>) -> Res
         reason: FailureReason::Other,
         message,
     };
-    helper::ask(&args, NETWORK_DEADLINE, "network", lost).await
+    let question = Question {
+        what: "network",
+        args: &args,
+        environment: &BTreeMap::new(),
+        input: Vec::new(),
+        deadline: NETWORK_DEADLINE,
+    };
+    helper::ask(question, lost).await
 }
 
 fn failed(error: &NetworkError) -> Failure {

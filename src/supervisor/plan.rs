@@ -8,6 +8,7 @@ use crate::pod::Settings;
 use crate::runtime::{Deadlines, Runtime};
 use crate::store::Dirs;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What was asked. Never changes during the life of a pod. May hold secrets: written 0600, never printed.
@@ -27,6 +28,9 @@ pub struct Plan {
     pub host: HostFacts,
     /// Where things are.
     pub dirs: Dirs,
+    /// What the environment of whoever asked says about registries: names of `image::ENVIRONMENT`. May hold passwords of proxies.
+    #[serde(default)]
+    pub image_environment: BTreeMap<String, String>,
     /// First and longest crash back-off in milliseconds.
     pub backoff_ms: (u64, u64),
     /// Why the pod may not run here: `status.reason` and `status.message`.

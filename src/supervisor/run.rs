@@ -340,6 +340,7 @@ impl Loop {
                 self.world.creates_in_flight -= 1;
                 self.world.claim_early_exits();
             }
+            Completion::Pulling(op) => self.step(Input::Pulling(op)),
             Completion::Ended {
                 instance,
                 exit,

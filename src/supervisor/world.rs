@@ -94,6 +94,8 @@ pub(super) enum Completion {
     Done(OpId, Result<Change, Failure>),
     /// The same of a create: its process may have ended already.
     Created(OpId, Result<Change, Failure>),
+    /// An image is not here, and is asked for elsewhere; the operation goes on.
+    Pulling(OpId),
     /// An instance's output is drained after its end.
     Ended {
         instance: InstanceId,

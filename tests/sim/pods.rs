@@ -35,6 +35,7 @@ pub fn pod(containers: Vec<Container>) -> Pod {
         node_name: None,
         service_account: "default".into(),
         runtime_class: None,
+        image_pull_secrets: Vec::new(),
         volumes: Vec::new(),
         containers,
         object: serde_json::json!({}),

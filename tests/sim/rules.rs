@@ -104,7 +104,11 @@ impl Rules {
                     }
                 }
             }
-            Input::Exited { .. } | Input::Rejected { .. } | Input::Noted { .. } | Input::Timer => {}
+            Input::Exited { .. }
+            | Input::Pulling(_)
+            | Input::Rejected { .. }
+            | Input::Noted { .. }
+            | Input::Timer => {}
         }
         Ok(())
     }
@@ -130,6 +134,9 @@ impl Rules {
                 }
                 let ready = pause.is_some() && world.network_up == pause;
                 ensure(ready, "a start waits for the network", instance)?;
+                let pause = pause.and_then(|pause| world.bodies.get(&pause));
+                let begun = pause.is_some_and(|pause| pause.being != Being::Created);
+                ensure(begun, "I2 pause first up", instance)?;
                 self.hooks_before(world, instance)
             }
             Action::RunHook {

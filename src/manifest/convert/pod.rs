@@ -35,7 +35,7 @@ pub fn pod(raw: core::Pod, object: Value) -> Option<Pod> {
         host_users: _,
         hostname,
         hostname_override,
-        image_pull_secrets: _,
+        image_pull_secrets,
         init_containers,
         node_name,
         node_selector: _,
@@ -99,6 +99,12 @@ pub fn pod(raw: core::Pod, object: Value) -> Option<Pod> {
             .or(present(service_account))
             .unwrap_or_else(|| "default".to_owned()),
         runtime_class: present(runtime_class_name),
+        image_pull_secrets: image_pull_secrets
+            .into_iter()
+            .flatten()
+            .map(|secret| secret.name)
+            .filter(|name| !name.is_empty())
+            .collect(),
         volumes: volumes
             .into_iter()
             .flatten()

@@ -58,6 +58,9 @@ pub struct Pod {
     pub service_account: String,
     /// `spec.runtimeClassName`.
     pub runtime_class: Option<String>,
+    /// Names of the Secrets of `spec.imagePullSecrets`, in their order.
+    #[serde(default)]
+    pub image_pull_secrets: Vec<String>,
     /// `spec.volumes`; names are unique.
     pub volumes: Vec<Volume>,
     /// Init containers and sidecars in their order, then app containers in theirs; names are unique. Never without an app container.

@@ -128,10 +128,7 @@ const SPEC: &[(&str, Rule)] = &[
     ),
     ("hostname", Supported),
     ("hostnameOverride", Supported),
-    (
-        "imagePullSecrets",
-        Ignored("images are not pulled from registries yet"),
-    ),
+    ("imagePullSecrets", Supported),
     ("initContainers", Fields(CONTAINER)),
     (
         "nodeName",

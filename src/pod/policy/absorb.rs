@@ -24,6 +24,7 @@ impl Turn<'_> {
                 self.actions.push(Action::Reply { id, result });
             }
             Input::Done { op, outcome } => self.done(op, outcome),
+            Input::Pulling(op) => self.pulling(op),
             Input::Exited {
                 instance,
                 exit,

@@ -16,7 +16,7 @@ impl Turn<'_> {
         for k in 0..self.spec.containers.len() {
             self.ensure_image(k);
         }
-        if !self.look().has_pause() {
+        if !self.look().has_namespaces() {
             return;
         }
         let reached = self.look().reached();

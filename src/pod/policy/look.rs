@@ -147,6 +147,12 @@ impl<'a> Look<'a> {
         self.state.sandbox.pause.is_running()
     }
 
+    /// Pause has its namespaces: they are there to be joined before it runs.
+    pub fn has_namespaces(&self) -> bool {
+        let presence = self.state.sandbox.pause.presence();
+        matches!(presence, Some(Presence::Created | Presence::Running))
+    }
+
     /// Pause runs and its network is up.
     pub fn has_network(&self) -> bool {
         self.has_pause() && self.state.sandbox.network == Network::Up

@@ -1,7 +1,6 @@
 //! From facts to what faces show. Source: `pod-semantics` 4.5, 4.13.
 
 use crate::manifest::Role;
-use crate::pod::engine::Presence;
 use crate::pod::policy::{Look, Turn};
 use crate::pod::state::{Cause, Facts, Flip, Why};
 use crate::pod::view::SANDBOX_READY;
@@ -53,7 +52,7 @@ impl Look<'_> {
 
     fn sandbox(&self) -> Option<SandboxView> {
         let pause = self.state.sandbox.pause.instance.as_ref();
-        let pause = pause.filter(|pause| pause.presence == Presence::Running)?;
+        let pause = pause.filter(|_| self.has_namespaces())?;
         Some(SandboxView {
             pause: pause.id.clone(),
             pid: pause.pid?,

@@ -17,13 +17,20 @@ impl Turn<'_> {
         }
         match self.state.sandbox.pause.presence() {
             None => self.create_pause(),
-            Some(Presence::Created) => self.start_pause(),
-            Some(Presence::Running) => match self.state.sandbox.network {
-                Network::Down => self.set_up_network(),
-                Network::Dirty => self.tear_down_network(),
-                Network::Raising | Network::Up => {}
-            },
+            Some(Presence::Created) => {
+                self.start_pause();
+                self.raise_network();
+            }
+            Some(Presence::Running) => self.raise_network(),
             Some(Presence::Absent | Presence::Unknown | Presence::Gone) => {}
+        }
+    }
+
+    fn raise_network(&mut self) {
+        match self.state.sandbox.network {
+            Network::Down => self.set_up_network(),
+            Network::Dirty => self.tear_down_network(),
+            Network::Raising | Network::Up => {}
         }
     }
 

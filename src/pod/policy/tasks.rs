@@ -3,7 +3,7 @@
 use crate::pod::engine::misfit;
 use crate::pod::policy::{Turn, one_line};
 use crate::pod::state::{Cause, Image, Network};
-use crate::pod::{Failure, Outcome};
+use crate::pod::{Failure, OpId, Outcome};
 
 impl Turn<'_> {
     /// `EnsureImage` ended.
@@ -29,6 +29,16 @@ impl Turn<'_> {
                 self.image_failed(k, misfit());
             }
             Outcome::Failed(failure) => self.image_failed(k, failure),
+        }
+    }
+
+    /// `EnsureImage` goes on for a while: people want to know why nothing happens.
+    pub fn pulling(&mut self, op: OpId) {
+        let mut containers = self.state.containers.iter();
+        if let Some(k) = containers.position(|facts| facts.image.task.op == Some(op)) {
+            let name = &self.spec.containers[k].image;
+            let text = format!("Pulling image \"{name}\"");
+            self.tell("Pulling", Some(k), &text);
         }
     }
 

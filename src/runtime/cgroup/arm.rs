@@ -1,45 +1,45 @@
-//! Takes a wait out of the way of a runtime.
+//! The wait before a process may change its cgroup, begun while a runtime is still starting.
 //!
-//! Who moves a process into a cgroup waits for all processors to take notice, some 10 ms, unless somebody did the same shortly before,
-//! anywhere on the machine. A runtime moves one at each `create` and `exec`. So when it is spawned, a thread of ours moves this process
-//! to where it is already: that changes nothing, and the wait is over when the runtime comes to it. Source: Linux,
-//! kernel/cgroup/cgroup.c, `cgroup_threadgroup_rwsem` and percpu-rwsem; measured with 6.18.
+//! The kernel makes the first write to any `cgroup.procs` wait for an RCU grace period, 8-10 ms; one that follows within about
+//! 10 ms does not wait. A runtime writes there for every container, some 10 ms after its own start, and spends a third of its
+//! time in that wait. Whoever starts it writes at the same moment, so that both waits are one. The write moves this process to
+//! where it is: it changes nothing, and that it cannot be done is no error. Source: `cgroup_attach_lock` in
+//! kernel/cgroup/cgroup.c.
 
 use crate::runtime::Layout;
+use crate::runtime::cgroup::files;
 use std::path::{Path, PathBuf};
-use std::thread::Builder;
+use std::sync::OnceLock;
 
-/// Stack of the thread, in bytes: it reads two files and writes one.
+/// The stack of the thread that waits, in bytes: it formats a number and writes it.
 const STACK_BYTES: usize = 64 * 1024;
 
-/// Begins the wait, and returns at once. Without the right to do it, everything is as before, only slower.
-pub(in crate::runtime) fn arm() {
-    let _ = Builder::new().stack_size(STACK_BYTES).spawn(|| {
-        if let Some(file) = Layout::detect().ok().and_then(|layout| own(&layout)) {
-            // 0 is this process.
-            let _ = std::fs::write(file, "0");
+/// Begins the wait in a thread of its own, which ends with it.
+pub fn arm() {
+    static PROCS: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let write = || {
+        if let Some(path) = PROCS.get_or_init(own_procs) {
+            let _ = files::write(path, &std::process::id().to_string());
         }
-    });
+    };
+    let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
+    let _ = thread.spawn(write);
 }
 
-/// The file that lists this process in one of the hierarchies, which one does not matter.
-fn own(layout: &Layout) -> Option<PathBuf> {
-    let cgroups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
-    let hierarchy = layout.v2.as_ref().or(layout.v1.first())?;
-    let path = cgroups.lines().find_map(|line| {
-        let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
-        let is_it = match &layout.v2 {
-            Some(_) => controllers.is_empty(),
-            None => controllers
-                .split(',')
-                .any(|name| hierarchy.controllers.iter().any(|own| own == name)),
+/// The list of processes of a cgroup that this process is in. Source: cgroups(7).
+fn own_procs() -> Option<PathBuf> {
+    let layout = Layout::detect().ok()?;
+    let text = files::read(Path::new("/proc/self/cgroup"))?;
+    text.lines().find_map(|line| {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (controllers, path) = (parts.next()?, parts.next()?);
+        let mount = match controllers.split(',').next() {
+            None | Some("") => layout.v2.as_ref().map(|v2| v2.mount.as_path()),
+            Some(controller) => layout.v1_mount(controller),
         };
-        is_it.then_some(path)
-    })?;
-    let relative = Path::new(path).strip_prefix("/").ok()?;
-    // Above the root of our cgroup namespace there is nothing that we could name.
-    let plain = !relative.starts_with("..");
-    plain.then(|| hierarchy.mount.join(relative).join("cgroup.procs"))
+        let directory = mount?.join(path.trim_start_matches('/'));
+        Some(directory.join("cgroup.procs")).filter(|procs| procs.exists())
+    })
 }
 
 #[cfg(test)]
@@ -47,11 +47,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_it_writes_to_has_this_process_already() {
-        let layout = Layout::detect().expect("cgroups");
-        let file = own(&layout).expect("this process is in a cgroup");
-        let pids = std::fs::read_to_string(&file).expect("it is there");
-        let pid = std::process::id().to_string();
-        assert!(pids.lines().any(|line| line == pid), "{}", file.display());
+    fn this_process_is_found_and_stays_where_it_is() {
+        let read = || std::fs::read_to_string("/proc/self/cgroup").expect("cgroups");
+        let (before, procs) = (read(), own_procs().expect("a cgroup of ours"));
+        let id = std::process::id().to_string();
+        let listed = std::fs::read_to_string(&procs).expect("readable");
+        assert!(listed.lines().any(|line| line == id), "{procs:?}: {listed}");
+        files::write(&procs, &id).expect("it may stay");
+        assert_eq!(read(), before);
     }
 }

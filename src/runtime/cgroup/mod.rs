@@ -20,7 +20,7 @@ mod tests;
 mod v1;
 mod v2;
 
-pub(super) use arm::arm;
+pub use arm::arm;
 pub use container::ContainerCgroup;
 pub use error::CgroupError;
 #[cfg(test)]

@@ -46,7 +46,7 @@ impl Rules {
         let view = self.view()?;
         ensure(
             view.sandbox.is_some(),
-            "I2 no create without a live pause",
+            "I2 no create without the namespaces of pause",
             id,
         )?;
         self.in_order(world, view, name)?;
