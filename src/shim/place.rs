@@ -5,8 +5,10 @@ use crate::supervisor::task::Group;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Where containerd's shims have their sockets.
 const SOCKETS: &str = "/run/containerd/s";
@@ -17,6 +19,11 @@ const GROUP_ANNOTATIONS: [&str; 2] = [
 ];
 /// Longest configuration that is looked into, in bytes.
 const CONFIG_MAX_BYTES: u64 = 4 * 1024 * 1024;
+/// How long a shim may take to answer. containerd gives up `delete` after 5 s.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(2);
+/// A ttrpc request for nothing, which is refused by whoever lives: no bytes, stream 1, type 1. To connect is not enough: the
+/// kernel closes what a killed process had open one after the other, and containerd may hear of it before the listener is closed.
+const EMPTY_REQUEST: [u8; 10] = [0, 0, 0, 0, 0, 0, 0, 1, 1, 0];
 /// How containerd writes the address of a unix socket.
 const SCHEME: &str = "unix://";
 
@@ -75,9 +82,20 @@ impl Place {
         }
     }
 
-    /// Whether somebody listens at its socket.
+    /// Whether somebody answers at its socket, or keeps it without an answer: whoever hangs may come back.
     pub fn is_alive(&self) -> bool {
-        std::os::unix::net::UnixStream::connect(&self.socket).is_ok()
+        let Ok(mut stream) = UnixStream::connect(&self.socket) else {
+            return false;
+        };
+        let asked = stream.set_read_timeout(Some(ANSWER_DEADLINE));
+        match asked.and_then(|()| stream.write_all(&EMPTY_REQUEST)) {
+            Ok(()) => match stream.read(&mut [0]) {
+                Ok(length) => length > 0,
+                // Both mean that the time is over.
+                Err(error) => matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+            },
+            Err(_) => false,
+        }
     }
 }
 

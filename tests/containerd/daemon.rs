@@ -1,5 +1,6 @@
 //! A containerd of its own for each test, and the look at what is left at the end.
 
+use crate::cri::{Cri, config as cri_config};
 use crate::support::{
     Background, Ran, background, cgroups_of, images, left_behind, proc_file, run, until,
 };
@@ -8,6 +9,7 @@ use nix::unistd::Pid;
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,49 +23,87 @@ pub const IMAGE: &str = "localhost/busybox:latest";
 pub const PODSHIM: &str = "io.containerd.podshim.v1";
 /// Where shims of every containerd have their sockets.
 const SOCKETS: &str = "/run/containerd/s";
+/// Where the CRI plugin has the network namespaces of its pods.
+const NETWORKS: &str = "/run/netns";
+/// The plugins that this machine need not have; and, last, the CRI plugin, which most tests can do without.
+const UNUSED_PLUGINS: [&str; 5] = [
+    "io.containerd.snapshotter.v1.devmapper",
+    "io.containerd.snapshotter.v1.btrfs",
+    "io.containerd.snapshotter.v1.zfs",
+    "io.containerd.snapshotter.v1.aufs",
+    "io.containerd.grpc.v1.cri",
+];
+/// The namespace of everything that the CRI plugin runs.
+const CRI_NAMESPACE: &str = "k8s.io";
 
 /// A containerd that is this test's alone.
 pub struct Daemon {
     dir: TempDir,
     pub namespace: String,
+    /// The cgroup that its containers are below.
+    pub cgroup: String,
     process: Option<Background>,
 }
 
-/// Runs a test with a containerd of its own. Nothing may be left of its containers afterwards. One at a time: the sockets of
-/// all shims of a machine are in one directory, which is looked into.
+/// What tests of this machine share, as it was before.
+struct Before {
+    sockets: BTreeSet<String>,
+    networks: BTreeSet<String>,
+}
+
+/// Runs a test with a containerd of its own. Nothing may be left of its containers afterwards.
 pub fn with_containerd(test: impl FnOnce(&mut Daemon)) {
+    with(None, test);
+}
+
+/// The same with the CRI plugin, and a client of it.
+pub fn with_cri(test: impl FnOnce(&mut Daemon, &mut Cri)) {
+    with(Some(CRI_NAMESPACE), |c| {
+        let mut cri = Cri::new(&c.socket());
+        until(60, "the CRI plugin is ready", || cri.is_ready());
+        test(c, &mut cri);
+    });
+}
+
+/// One at a time: the sockets of all shims of a machine are in one directory, which is looked into.
+fn with(namespace: Option<&str>, test: impl FnOnce(&mut Daemon)) {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(|e| e.into_inner());
     assert!(
         nix::unistd::geteuid().is_root(),
         "containerd needs root: sudo scripts/test"
     );
-    let sockets = names(Path::new(SOCKETS));
-    let mut daemon = Daemon::new();
+    let before = Before {
+        sockets: names(Path::new(SOCKETS)),
+        networks: names(Path::new(NETWORKS)),
+    };
+    let mut daemon = Daemon::new(namespace);
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         daemon.begin();
         test(&mut daemon);
-        daemon.assert_nothing_left(&sockets);
+        daemon.assert_nothing_left(&before);
     }));
     if outcome.is_err() {
         eprintln!("---- containerd said:\n{}", daemon.log());
     }
-    daemon.sweep();
+    daemon.sweep(&before);
     if let Err(panic) = outcome {
         resume_unwind(panic);
     }
 }
 
 impl Daemon {
-    fn new() -> Daemon {
+    fn new(namespace: Option<&str>) -> Daemon {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let cgroup = format!("podshim-test-{}-{number}", std::process::id());
         let daemon = Daemon {
             dir: tempfile::Builder::new()
                 .prefix("podshim-containerd-")
                 .tempdir()
                 .expect("a temporary directory"),
-            namespace: format!("podshim-test-{}-{number}", std::process::id()),
+            namespace: namespace.unwrap_or(&cgroup).to_owned(),
+            cgroup,
             process: None,
         };
         let bin = daemon.path("bin");
@@ -77,32 +117,56 @@ impl Daemon {
     /// Starts it and loads the image.
     fn begin(&mut self) {
         self.start();
+        self.import("busybox");
+        if self.has_cri() {
+            self.import("pause");
+        }
+    }
+
+    fn has_cri(&self) -> bool {
+        self.namespace == CRI_NAMESPACE
+    }
+
+    /// Loads an image of `scripts/images`.
+    fn import(&self, name: &str) {
         let tar = self.path("image.tar");
         run(Command::new("tar")
             .args(["-C"])
-            .arg(images().join("busybox"))
+            .arg(images().join(name))
             .arg("-cf")
             .arg(&tar)
             .arg("."))
         .expect(0);
-        let import = ["images", "import", "--base-name", "localhost/busybox"];
-        run(self.ctr(&import).arg(&tar)).expect(0);
+        let base = format!("localhost/{name}");
+        run(self
+            .ctr(&["images", "import", "--base-name", &base])
+            .arg(&tar))
+        .expect(0);
     }
 
     /// Starts containerd, the first time or again.
     pub fn start(&mut self) {
-        let config = format!(
-            "version = 2\nroot = \"{0}/root\"\nstate = \"{0}/state\"\ndisabled_plugins = [{1}]\n\
+        let used = usize::from(self.has_cri());
+        let mut config = format!(
+            "version = 2\nroot = \"{0}/root\"\nstate = \"{0}/state\"\ndisabled_plugins = {1:?}\n\
              [grpc]\naddress = \"{0}/c.sock\"\n[debug]\nlevel = \"debug\"\n",
             self.dir.path().display(),
-            r#""io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.aufs""#,
+            &UNUSED_PLUGINS[..UNUSED_PLUGINS.len() - used],
         );
+        if self.has_cri() {
+            config += &cri_config(self.dir.path());
+        }
         let file = self.path("config.toml");
         fs::write(&file, config).expect("a file of ours");
         let mut command = Command::new("containerd");
         command.arg("--config").arg(&file);
         self.environment(&mut command);
         self.process = Some(background(&mut command, b""));
+        // `ctr` waits for seconds before it tries a second time.
+        until(60, "containerd listens", || {
+            let connected = UnixStream::connect(self.socket());
+            connected.map(drop).map_err(|e| e.to_string())
+        });
         until(60, "containerd answers", || {
             let ran = run(&mut self.ctr(&["version"]));
             (ran.code == Some(0)).then_some(()).ok_or(ran.stderr)
@@ -197,7 +261,8 @@ impl Daemon {
         all.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
             .filter(|pid| {
                 let line = proc_file(*pid, "cmdline");
-                line.starts_with("containerd-shim-podshim-v1") && line.contains(&self.namespace)
+                line.starts_with("containerd-shim-podshim-v1")
+                    && line.contains(&*self.socket().to_string_lossy())
             })
             .collect()
     }
@@ -210,21 +275,30 @@ impl Daemon {
             .join(id)
     }
 
-    fn left(&self, sockets: &BTreeSet<String>) -> Vec<String> {
+    fn left(&self, before: &Before) -> Vec<String> {
         let none = BTreeSet::new();
         let mut left = left_behind(self.dir.path(), &none);
         // The root file system of the image is mounted by nobody now; containerd itself still runs.
         let own = self.process.as_ref().map_or(0, Background::pid);
         left.retain(|line| !line.starts_with(&format!("process {own}:")));
-        for cgroup in cgroups_of(&self.namespace) {
+        for cgroup in cgroups_of(&self.cgroup) {
             for entry in fs::read_dir(cgroup).into_iter().flatten().flatten() {
                 if entry.path().is_dir() {
                     left.push(format!("cgroup {}", entry.path().display()));
                 }
             }
         }
-        for name in names(Path::new(SOCKETS)).difference(sockets) {
+        for name in names(Path::new(SOCKETS)).difference(&before.sockets) {
             left.push(format!("socket {name}"));
+        }
+        for name in new_networks(before) {
+            left.push(format!("network namespace {name}"));
+        }
+        // host-local has a file per address.
+        for name in names(&self.path("addresses/pods")) {
+            if name.starts_with(|c: char| c.is_ascii_digit()) {
+                left.push(format!("address {name}"));
+            }
         }
         for name in names(&self.path("podshim/shim")) {
             if name != "runtimes.json" {
@@ -238,19 +312,19 @@ impl Daemon {
     }
 
     #[track_caller]
-    fn assert_nothing_left(&self, sockets: &BTreeSet<String>) {
+    fn assert_nothing_left(&self, before: &Before) {
         until(20, "nothing is left", || {
-            let left = self.left(sockets);
+            let left = self.left(before);
             left.is_empty().then_some(()).ok_or(left.join("\n"))
         });
     }
 
     /// Ends what is still there, by pid and path.
-    fn sweep(&mut self) {
+    fn sweep(&mut self, before: &Before) {
         if let Some(mut process) = self.process.take() {
             process.stop();
         }
-        for line in left_behind(self.dir.path(), &BTreeSet::from([self.namespace.clone()])) {
+        for line in left_behind(self.dir.path(), &BTreeSet::from([self.cgroup.clone()])) {
             let pid = line
                 .strip_prefix("process ")
                 .and_then(|rest| rest.split(':').next()?.parse().ok());
@@ -264,7 +338,12 @@ impl Daemon {
         for target in targets.filter(|target| target.starts_with(&own)) {
             let _ = nix::mount::umount2(target, nix::mount::MntFlags::MNT_DETACH);
         }
-        for cgroup in cgroups_of(&self.namespace).iter().rev() {
+        for name in new_networks(before) {
+            let path = Path::new(NETWORKS).join(name);
+            let _ = nix::mount::umount2(&path, nix::mount::MntFlags::MNT_DETACH);
+            let _ = fs::remove_file(path);
+        }
+        for cgroup in cgroups_of(&self.cgroup).iter().rev() {
             for child in fs::read_dir(cgroup).into_iter().flatten().flatten() {
                 let _ = fs::remove_dir(child.path());
             }
@@ -272,6 +351,15 @@ impl Daemon {
         }
         let _ = fs::remove_dir_all(Path::new("/run/containerd/runc").join(&self.namespace));
     }
+}
+
+/// Network namespaces of CRI pods that were not there before.
+fn new_networks(before: &Before) -> Vec<String> {
+    let now = names(Path::new(NETWORKS));
+    let new = now.difference(&before.networks);
+    new.filter(|name| name.starts_with("cni-"))
+        .cloned()
+        .collect()
 }
 
 /// What is in a directory; nothing if there is none.

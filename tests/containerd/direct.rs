@@ -1,9 +1,11 @@
 //! The shim without containerd: started as containerd starts it, spoken to over its own socket.
 
 use containerd_shim_protos::api::{
-    ConnectRequest, CreateTaskRequest, DeleteRequest, KillRequest, ShutdownRequest, StartRequest,
-    WaitRequest,
+    ConnectRequest, CreateTaskRequest, DeleteRequest, ExecProcessRequest, KillRequest,
+    ShutdownRequest, StartRequest, WaitRequest,
 };
+use containerd_shim_protos::protobuf::MessageField;
+use containerd_shim_protos::protobuf::well_known_types::any::Any;
 use containerd_shim_protos::shim_async::{Client, TaskClient};
 use containerd_shim_protos::ttrpc::context::{self, Context};
 use nix::sys::signal::{Signal, kill};
@@ -128,6 +130,49 @@ pub async fn run(client: &TaskClient, bundle: &Path, id: &str) -> u32 {
     let started = client.start(soon(), &start).await.expect("started");
     assert_eq!(created.pid, started.pid);
     started.pid
+}
+
+/// A document inside a message.
+pub fn any(value: serde_json::Value) -> MessageField<Any> {
+    MessageField::some(Any {
+        type_url: "types.containerd.io/opencontainers/runtime-spec/1/Process".into(),
+        value: value.to_string().into_bytes(),
+        ..Any::default()
+    })
+}
+
+/// Runs a shell script in a container, to its end; its exit code.
+pub async fn exec(client: &TaskClient, id: &str, exec_id: &str, script: &str) -> u32 {
+    let process = json!({
+        "cwd": "/", "args": ["/bin/sh", "-c", script], "user": {"uid": 0, "gid": 0}, "env": ["PATH=/bin"],
+    });
+    let (id, exec_id) = (id.to_owned(), exec_id.to_owned());
+    let exec = ExecProcessRequest {
+        id: id.clone(),
+        exec_id: exec_id.clone(),
+        spec: any(process),
+        ..ExecProcessRequest::default()
+    };
+    client.exec(soon(), &exec).await.expect("announced");
+    let wait = WaitRequest {
+        id: id.clone(),
+        exec_id: exec_id.clone(),
+        ..WaitRequest::default()
+    };
+    let start = StartRequest {
+        id: id.clone(),
+        exec_id: exec_id.clone(),
+        ..StartRequest::default()
+    };
+    let (waited, started) = tokio::join!(client.wait(soon(), &wait), client.start(soon(), &start));
+    assert!(started.expect("started").pid > 0);
+    let delete = DeleteRequest {
+        id,
+        exec_id,
+        ..DeleteRequest::default()
+    };
+    client.delete(soon(), &delete).await.expect("deleted");
+    waited.expect("ended").exit_status
 }
 
 /// Kills, deletes and ends it all; the exit status.

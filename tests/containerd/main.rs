@@ -4,11 +4,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cri;
 mod daemon;
 mod direct;
 mod faults;
+mod installed;
 mod life;
 mod memory;
+mod plugin;
 mod pods;
 mod streams;
 mod wire;

@@ -1,12 +1,18 @@
 //! What a pod costs while nothing happens, and what many pods leave behind: nothing.
 
 use crate::daemon::with_containerd;
+use crate::direct::{Direct, connect, end, exec, run, shut_down, soon};
 use crate::support::{pss_kib, until};
+use containerd_shim_protos::api::ConnectRequest;
 
 /// Memory of the idle shim of a pod of three, in KiB of proportional set size: the goal.
 const MAX_IDLE_PSS_KIB: u64 = 1024;
 /// The same for the program of a test build, which is not optimised and linked against the C library of the machine.
 const MAX_IDLE_PSS_KIB_UNOPTIMISED: u64 = 12 * 1024;
+/// Processes that are added to one container, one after the other, before and after the first look.
+const EXECS: [usize; 2] = [20, 60];
+/// What the shim may have grown meanwhile, in KiB: parts of the program that are read in late, nothing per process.
+const MAX_GROWTH_KIB: u64 = 256;
 /// Containers that come and go one after the other.
 const CHURN: usize = 30;
 
@@ -44,4 +50,44 @@ fn many_containers_leave_nothing() {
             c.sh(&["--rm"], &id, "exit 3").expect(3);
         }
     });
+}
+
+#[tokio::test]
+async fn many_processes_leave_the_shim_as_large_as_it_was_and_no_file_open() {
+    let direct = Direct::new();
+    let bundle = direct.bundle("a", "exec sleep 1000", |_| {});
+    let address = direct.start(&bundle, "a");
+    let c = connect(&address).await;
+    run(&c, &bundle, "a").await;
+    let connected = c.connect(soon(), &ConnectRequest::default()).await;
+    let shim = i32::try_from(connected.expect("alive").shim_pid).expect("a pid");
+    let files = || {
+        std::fs::read_dir(format!("/proc/{shim}/fd"))
+            .expect("it lives")
+            .count()
+    };
+    let mut seen = Vec::new();
+    for (round, count) in EXECS.into_iter().enumerate() {
+        for n in 0..count {
+            assert_eq!(exec(&c, "a", &format!("x{round}-{n}"), "exit 3").await, 3);
+        }
+        // Idle, it gives back what it can.
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        seen.push((pss_kib(shim), files()));
+    }
+    eprintln!("KiB and open files after {EXECS:?} processes: {seen:?}");
+    assert!(seen[1].0 <= seen[0].0 + MAX_GROWTH_KIB, "{seen:?}");
+    assert_eq!(seen[0].1, seen[1].1);
+    let left: Vec<_> = std::fs::read_dir(&bundle)
+        .expect("the bundle")
+        .flatten()
+        .map(|e| e.file_name())
+        .collect();
+    assert!(
+        left.iter()
+            .all(|name| !name.to_string_lossy().starts_with("exec-")),
+        "{left:?}"
+    );
+    assert_eq!(end(&c, "a").await, 137);
+    shut_down(&c, &address).await;
 }

@@ -1,6 +1,6 @@
 //! What the shim answers on its own wire, under both names of its service.
 
-use crate::direct::{Direct, NAMESPACE, connect, end, run, shut_down, soon};
+use crate::direct::{Direct, NAMESPACE, any, connect, end, exec, run, shut_down, soon};
 use containerd_shim_protos::api::{
     CheckpointTaskRequest, CloseIORequest, ConnectRequest, CreateTaskRequest, DeleteRequest,
     ExecProcessRequest, KillRequest, PauseRequest, PidsRequest, ResizePtyRequest, ResumeRequest,
@@ -8,8 +8,7 @@ use containerd_shim_protos::api::{
 };
 use containerd_shim_protos::bootstrap_api::{BootstrapParams, BootstrapResult};
 use containerd_shim_protos::cgroups::metrics::Metrics;
-use containerd_shim_protos::protobuf::well_known_types::any::Any;
-use containerd_shim_protos::protobuf::{Message, MessageField};
+use containerd_shim_protos::protobuf::Message;
 use containerd_shim_protos::shim_async::Client;
 use containerd_shim_protos::ttrpc::{self, Code, Request};
 use containerd_shim_protos::types::introspection::RuntimeInfo;
@@ -21,14 +20,6 @@ fn code<T>(answer: ttrpc::Result<T>) -> Code {
         Err(ttrpc::Error::RpcStatus(status)) => status.code.enum_value_or_default(),
         Err(other) => panic!("no status: {other}"),
     }
-}
-
-fn any(value: serde_json::Value) -> MessageField<Any> {
-    MessageField::some(Any {
-        type_url: "types.containerd.io/opencontainers/runtime-spec/1/Process".into(),
-        value: value.to_string().into_bytes(),
-        ..Any::default()
-    })
 }
 
 #[test]
@@ -272,38 +263,8 @@ async fn many_processes_at_once_each_give_their_own_exit_code_and_leave_no_zombi
     for n in 1..=40_u32 {
         let c = c.clone();
         calls.spawn(async move {
-            let script = format!("exit {n}");
-            let process = json!({
-                "cwd": "/", "args": ["/bin/sh", "-c", script], "user": {"uid": 0, "gid": 0},
-                "env": ["PATH=/bin"],
-            });
-            let exec_id = format!("x{n}");
-            let exec = ExecProcessRequest {
-                id: "a".into(),
-                exec_id: exec_id.clone(),
-                spec: any(process),
-                ..ExecProcessRequest::default()
-            };
-            c.exec(soon(), &exec).await.expect("announced");
-            let wait = WaitRequest {
-                id: "a".into(),
-                exec_id: exec_id.clone(),
-                ..WaitRequest::default()
-            };
-            let start = StartRequest {
-                id: "a".into(),
-                exec_id: exec_id.clone(),
-                ..StartRequest::default()
-            };
-            let (waited, started) = tokio::join!(c.wait(soon(), &wait), c.start(soon(), &start));
-            assert!(started.expect("started").pid > 0);
-            assert_eq!(waited.expect("ended").exit_status, n);
-            let delete = DeleteRequest {
-                id: "a".into(),
-                exec_id,
-                ..DeleteRequest::default()
-            };
-            c.delete(soon(), &delete).await.expect("deleted");
+            let code = exec(&c, "a", &format!("x{n}"), &format!("exit {n}")).await;
+            assert_eq!(code, n);
         });
     }
     while let Some(done) = calls.join_next().await {

@@ -1,4 +1,4 @@
-//! Images for the tests: the two of `scripts/images`, and variants of them with another configuration.
+//! Images for the tests: those of `scripts/images`, and variants of them with another configuration.
 
 use super::{Host, run};
 use serde_json::Value;
@@ -14,7 +14,7 @@ pub const IMAGE: &str = "localhost/busybox:test";
 /// nginx, loaded by the tests that want it.
 pub const NGINX: &str = "localhost/nginx:test";
 
-/// The directory with the OCI layouts `busybox` and `nginx`, made once per test program.
+/// The directory with the OCI layouts `busybox`, `nginx` and `pause`, made once per test program.
 pub fn images() -> &'static Path {
     static IMAGES: OnceLock<PathBuf> = OnceLock::new();
     IMAGES.get_or_init(|| {

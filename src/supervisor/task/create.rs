@@ -11,7 +11,7 @@ use crate::supervisor::task::place::Place;
 use crate::supervisor::task::streams::{Streams, Wiring};
 use crate::supervisor::task::types::{CreateTask, Refusal, RuntimeChoice, TaskError};
 use crate::sys;
-use serde_json::Value;
+use serde::Deserialize;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -41,7 +41,27 @@ pub(super) struct Made {
     pub oom: Option<OomWatch>,
 }
 
-/// The part of an OCI configuration that matters here.
+/// What is read of an OCI configuration. The whole of it would make the heap of a process that lives long larger for good.
+#[derive(Deserialize)]
+struct Document {
+    linux: Option<Linux>,
+}
+
+#[derive(Default, Deserialize)]
+struct Linux {
+    namespaces: Option<Vec<Namespace>>,
+    #[serde(rename = "cgroupsPath")]
+    cgroups_path: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Namespace {
+    #[serde(rename = "type")]
+    kind: String,
+    path: Option<String>,
+}
+
+/// The part of it that matters here.
 struct Config {
     has_own_pids: bool,
     cgroups_path: String,
@@ -186,15 +206,12 @@ fn read_config(path: &Path) -> Result<Config> {
     File::open(path)
         .and_then(|file| file.take(CONFIG_MAX_BYTES).read_to_end(&mut text))
         .map_err(|e| unreadable(&e))?;
-    let value: Value = serde_json::from_slice(&text).map_err(|e| unreadable(&e))?;
-    let namespaces = value.pointer("/linux/namespaces").and_then(Value::as_array);
-    let has_own_pids = namespaces.is_some_and(|all| {
-        all.iter()
-            .any(|one| one["type"] == "pid" && one["path"].as_str().is_none_or(str::is_empty))
-    });
-    let cgroups_path = value.pointer("/linux/cgroupsPath").and_then(Value::as_str);
+    let document: Document = serde_json::from_slice(&text).map_err(|e| unreadable(&e))?;
+    let linux = document.linux.unwrap_or_default();
+    let is_own = |one: &Namespace| one.path.as_deref().is_none_or(str::is_empty);
+    let mut namespaces = linux.namespaces.iter().flatten();
     Ok(Config {
-        has_own_pids,
-        cgroups_path: cgroups_path.unwrap_or_default().to_owned(),
+        has_own_pids: namespaces.any(|one| one.kind == "pid" && is_own(one)),
+        cgroups_path: linux.cgroups_path.unwrap_or_default(),
     })
 }

@@ -1,0 +1,253 @@
+//! A client of containerd's CRI plugin, and how the plugin is configured for these tests.
+
+use serde_json::{Value, json};
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+/// busybox for containers.
+pub const IMAGE: &str = "localhost/busybox:latest";
+/// What the sandboxes run.
+const PAUSE: &str = "localhost/pause:latest";
+/// `CONTAINER_RUNNING` and `CONTAINER_EXITED`.
+pub const RUNNING: u64 = 1;
+pub const EXITED: u64 = 2;
+/// `SANDBOX_READY` and `SANDBOX_NOTREADY`.
+pub const READY: u64 = 0;
+pub const NOT_READY: u64 = 1;
+/// `POD`, and `NODE` for the host's own network.
+const POD: u64 = 0;
+
+/// The plugin's part of the configuration: a network of its own, and each way to name the shim as a handler.
+pub fn config(dir: &Path) -> String {
+    let (cni, dir) = (dir.join("cni"), dir.display());
+    fs::create_dir_all(&cni).expect("a directory of ours");
+    let network = json!({
+        "cniVersion": "0.4.0", "name": "pods", "plugins": [{
+            "type": "ptp",
+            "ipam": {"type": "host-local", "subnet": "10.217.93.0/24", "dataDir": format!("{dir}/addresses")},
+        }],
+    });
+    fs::write(cni.join("10-pods.conflist"), network.to_string()).expect("a file of ours");
+    for name in ["file", "path"] {
+        let options = format!("BinaryName = \"runc\"\nRoot = \"{dir}/root-of-{name}\"\n");
+        fs::write(cni.join(name), options).expect("a file of ours");
+    }
+    format!(
+        r#"
+[plugins."io.containerd.grpc.v1.cri"]
+sandbox_image = "{PAUSE}"
+stream_server_port = "0"
+disable_apparmor = true
+restrict_oom_score_adj = true
+[plugins."io.containerd.grpc.v1.cri".cni]
+bin_dir = "/usr/lib/cni"
+conf_dir = "{dir}/cni"
+[plugins."io.containerd.grpc.v1.cri".containerd]
+default_runtime_name = "podshim"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.podshim]
+runtime_type = "io.containerd.podshim.v1"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.path]
+runtime_type = "{dir}/bin/containerd-shim-podshim-v1"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.path.options]
+ConfigPath = "{dir}/cni/path"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.stock]
+runtime_type = "io.containerd.runc.v2"
+"#
+    ) + &documented("file", &dir)
+        + &documented("typed", &dir)
+        + &format!("Root = \"{dir}/root-of-typed\"\n")
+}
+
+/// A handler as README.md has it, in the order there, with a name of its own and the paths of this test.
+fn documented(name: &str, dir: &dyn std::fmt::Display) -> String {
+    let readme = include_str!("../../README.md");
+    let mut blocks = readme.split("```toml\n").skip(1);
+    let block = match name {
+        "file" => blocks.next(),
+        _ => blocks.nth(1),
+    };
+    let text = block.and_then(|rest| rest.split("```").next());
+    text.expect("a handler in README.md")
+        .replace("runtimes.podshim", &format!("runtimes.{name}"))
+        .replace("/etc/podshim/containerd.toml", &format!("{dir}/cni/file"))
+        .replace("/usr/local/bin/", &format!("{dir}/bin/"))
+}
+
+/// A client.
+pub struct Cri {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+/// What a call answers: its answer, or the status code and the message.
+pub type Answer = Result<Value, (String, String)>;
+
+impl Cri {
+    pub fn new(socket: &Path) -> Cri {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/cri.py");
+        // The distribution's Python, which has the distribution's gRPC.
+        let mut child = Command::new("/usr/bin/python3")
+            .arg(script)
+            .arg(socket)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("python3-grpcio");
+        let input = child.stdin.take().expect("piped");
+        let output = BufReader::new(child.stdout.take().expect("piped"));
+        Cri {
+            child,
+            input,
+            output,
+        }
+    }
+
+    /// Calls a method.
+    pub fn ask(&mut self, method: &str, request: &Value) -> Answer {
+        writeln!(self.input, "{}", json!([method, request])).expect("the client runs");
+        let mut line = String::new();
+        self.output.read_line(&mut line).expect("the client runs");
+        let mut answer: Value = serde_json::from_str(&line).expect("an answer");
+        match answer["error"].take() {
+            Value::Null => Ok(answer["ok"].take()),
+            error => {
+                let text = |at: usize| error[at].as_str().unwrap_or_default().to_owned();
+                Err((text(0), text(1)))
+            }
+        }
+    }
+
+    /// Calls a method that must succeed.
+    #[track_caller]
+    pub fn call(&mut self, method: &str, request: Value) -> Value {
+        match self.ask(method, &request) {
+            Ok(answer) => answer,
+            Err((code, message)) => panic!("{method} {request}: {code}: {message}"),
+        }
+    }
+
+    /// Whether runtime, network and images are there.
+    pub fn is_ready(&mut self) -> Result<(), String> {
+        let status = self.ask("Status", &json!({}));
+        let status = status.map_err(|e| format!("{e:?}"))?;
+        let conditions = status["status"]["conditions"].as_array();
+        if !conditions.is_some_and(|all| !all.is_empty() && all.iter().all(|c| c["status"] == 1)) {
+            return Err(status.to_string());
+        }
+        for name in [IMAGE, PAUSE] {
+            let known = self.ask("ImageStatus", &json!({"image": {"image": name}}));
+            let known = known.map_err(|e| format!("{e:?}"))?;
+            if known["image"]["id"].as_str().is_none_or(str::is_empty) {
+                return Err(format!("no image {name}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins a pod with this handler.
+    #[track_caller]
+    pub fn pod(&mut self, name: &str, handler: &str, cgroup: &str, logs: &Path) -> CriPod {
+        let config = json!({
+            "metadata": {"name": name, "uid": format!("uid-{name}"), "namespace": "default", "attempt": 0},
+            "hostname": name,
+            "log_directory": logs.join(name),
+            "linux": {"cgroup_parent": format!("/{cgroup}"), "security_context": {"namespace_options": {"pid": 1, "network": POD}}},
+        });
+        let request = json!({"config": config, "runtime_handler": handler});
+        let answer = self.call("RunPodSandbox", request);
+        CriPod {
+            id: text(&answer["pod_sandbox_id"]),
+            config,
+        }
+    }
+
+    /// Makes and starts a container that runs a shell script; its id.
+    #[track_caller]
+    pub fn sh(&mut self, pod: &CriPod, name: &str, script: &str) -> String {
+        self.container(pod, name, script, json!({}))
+    }
+
+    /// The same with resources.
+    #[track_caller]
+    pub fn container(
+        &mut self,
+        pod: &CriPod,
+        name: &str,
+        script: &str,
+        resources: Value,
+    ) -> String {
+        let pids = &pod.config["linux"]["security_context"]["namespace_options"];
+        let request = json!({
+            "pod_sandbox_id": pod.id,
+            "config": {
+                "metadata": {"name": name, "attempt": 0},
+                "image": {"image": IMAGE},
+                "command": ["sh", "-c", script],
+                "envs": [{"key": "WHO", "value": name}],
+                "log_path": format!("{name}.log"),
+                "linux": {"resources": resources, "security_context": {"namespace_options": pids}},
+            },
+            "sandbox_config": pod.config,
+        });
+        let made = self.call("CreateContainer", request);
+        let id = text(&made["container_id"]);
+        self.call("StartContainer", json!({"container_id": id}));
+        id
+    }
+
+    /// The status of a container.
+    #[track_caller]
+    pub fn status(&mut self, container: &str) -> Value {
+        let mut answer = self.call("ContainerStatus", json!({"container_id": container}));
+        answer["status"].take()
+    }
+
+    /// Runs a shell script in a container: exit code and output.
+    #[track_caller]
+    pub fn exec(&mut self, container: &str, script: &str) -> (i64, String) {
+        let request =
+            json!({"container_id": container, "cmd": ["sh", "-c", script], "timeout": 30});
+        let answer = self.call("ExecSync", request);
+        let code = answer["exit_code"].as_i64().expect("a number");
+        (
+            code,
+            text(&answer["stdout"]) + answer["stderr"].as_str().unwrap_or_default(),
+        )
+    }
+
+    /// Stops and removes a pod with all that is in it.
+    #[track_caller]
+    pub fn remove(&mut self, pod: &CriPod) {
+        let request = json!({"pod_sandbox_id": pod.id});
+        self.call("StopPodSandbox", request.clone());
+        self.call("RemovePodSandbox", request);
+    }
+
+    /// `READY` or not.
+    #[track_caller]
+    pub fn pod_state(&mut self, pod: &CriPod) -> u64 {
+        let answer = self.call("PodSandboxStatus", json!({"pod_sandbox_id": pod.id}));
+        answer["status"]["state"].as_u64().expect("a number")
+    }
+}
+
+impl Drop for Cri {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A pod of the CRI plugin.
+pub struct CriPod {
+    pub id: String,
+    pub config: Value,
+}
+
+/// A text of an answer.
+pub fn text(value: &Value) -> String {
+    value.as_str().expect("a text").to_owned()
+}

@@ -1,0 +1,336 @@
+//! Pods through containerd's CRI plugin, as the kubelet runs them.
+
+use crate::cri::{Cri, CriPod, EXITED, NOT_READY, READY, RUNNING};
+use crate::daemon::{Daemon, with_cri};
+use crate::support::{proc_file, until};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+/// Waits until a container has ended; its status.
+#[track_caller]
+fn ended(cri: &mut Cri, container: &str) -> Value {
+    until(30, "the container has ended", || {
+        let status = cri.status(container);
+        (status["state"] == EXITED)
+            .then(|| status.clone())
+            .ok_or(status.to_string())
+    })
+}
+
+/// What a container wrote, without what CRI puts before each line.
+fn log(c: &Daemon, pod: &str, container: &str) -> String {
+    let path = c.path("logs").join(pod).join(format!("{container}.log"));
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.lines()
+        .filter_map(|line| line.splitn(4, ' ').nth(3))
+        .map(|line| format!("{line}\n"))
+        .collect()
+}
+
+#[track_caller]
+fn begin(c: &Daemon, cri: &mut Cri, name: &str, handler: &str) -> CriPod {
+    cri.pod(name, handler, &c.cgroup, &c.path("logs"))
+}
+
+/// The first process of a container.
+#[track_caller]
+fn init(c: &Daemon, id: &str) -> i32 {
+    let text = fs::read_to_string(c.bundle(id).join("init.pid")).expect("a pid file");
+    text.trim().parse().expect("a pid")
+}
+
+fn is_running(pid: i32) -> bool {
+    let stat = proc_file(pid, "stat");
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+#[track_caller]
+fn dies(pid: i32) {
+    until(20, "the process is gone", || {
+        (!is_running(pid)).then_some(()).ok_or(pid.to_string())
+    });
+}
+
+/// What can be observed of a pod with this handler, in order.
+fn life(c: &Daemon, cri: &mut Cri, handler: &str) -> Vec<String> {
+    let mut seen = Vec::new();
+    let pod = begin(c, cri, handler, handler);
+    let of_pod = json!({"pod_sandbox_id": pod.id});
+    let status = cri.call("PodSandboxStatus", of_pod.clone())["status"].take();
+    assert_eq!(status["state"], READY);
+    let ip = status["network"]["ip"]
+        .as_str()
+        .expect("an address")
+        .to_owned();
+    assert!(ip.starts_with("10.217.93."), "{ip}");
+    let a = cri.sh(
+        &pod,
+        "a",
+        "trap 'exit 3' TERM; echo \"I am $WHO\"; while :; do sleep 0.05; done",
+    );
+    let b = cri.sh(
+        &pod,
+        "b",
+        "mkdir /www; echo hello >/www/x; exec httpd -f -p 8080 -h /www",
+    );
+    assert_eq!(cri.status(&a)["state"], RUNNING);
+    // One network for both, with the address of the pod.
+    let fetched = until(20, "b serves", || {
+        let (code, text) = cri.exec(&a, &format!("wget -q -O - http://{ip}:8080/x"));
+        (code == 0).then(|| text.clone()).ok_or(text)
+    });
+    seen.push(fetched);
+    for script in [
+        "hostname",
+        "echo out; echo err >&2; exit 5",
+        "kill -9 $$",
+        "cat /proc/1/cmdline",
+    ] {
+        seen.push(format!("{script}: {:?}", cri.exec(&a, script)));
+    }
+    let of_a = json!({"container_id": a});
+    let stats = cri.call("ContainerStats", of_a.clone());
+    let used = stats["stats"]["memory"]["working_set_bytes"]["value"].as_u64();
+    assert!(used.is_some_and(|used| used > 0), "{stats}");
+    let cpu = stats["stats"]["cpu"]["usage_core_nano_seconds"]["value"].as_u64();
+    assert!(cpu.is_some_and(|used| used > 0), "{stats}");
+    cri.call(
+        "UpdateContainerResources",
+        json!({"container_id": a, "linux": {"memory_limit_in_bytes": 64 << 20}}),
+    );
+    for refused in [
+        (
+            "ExecSync",
+            json!({"container_id": a, "cmd": ["/no/such"], "timeout": 9}),
+        ),
+        (
+            "ExecSync",
+            json!({"container_id": a, "cmd": ["sleep", "1000"], "timeout": 1}),
+        ),
+        ("StartContainer", of_a.clone()),
+        ("RemovePodSandbox", json!({"pod_sandbox_id": "none"})),
+        ("ContainerStatus", json!({"container_id": "none"})),
+    ] {
+        let code = cri.ask(refused.0, &refused.1).map_err(|(code, _)| code);
+        seen.push(format!(
+            "{} {:?}",
+            refused.0,
+            code.map(|answer| answer["exit_code"].clone())
+        ));
+    }
+    cri.call("StopContainer", json!({"container_id": a, "timeout": 20}));
+    for container in [&a, &b] {
+        if *container == b {
+            cri.call("StopContainer", json!({"container_id": b, "timeout": 0}));
+        }
+        let status = ended(cri, container);
+        seen.push(format!(
+            "{} {} {}",
+            status["exit_code"], status["reason"], status["message"]
+        ));
+    }
+    let limit = json!({"memory_limit_in_bytes": 16 << 20});
+    let m = cri.container(&pod, "m", "x=a; while :; do x=$x$x; done", limit);
+    let status = ended(cri, &m);
+    seen.push(format!("{} {}", status["exit_code"], status["reason"]));
+    let q = cri.sh(&pod, "q", "exit 9");
+    let status = ended(cri, &q);
+    seen.push(format!("{} {}", status["exit_code"], status["reason"]));
+    cri.call("RemoveContainer", json!({"container_id": q}));
+    cri.call("StopPodSandbox", of_pod.clone());
+    seen.push(format!("stopped: {}", cri.pod_state(&pod)));
+    seen.push(log(c, handler, "a"));
+    cri.call("StopPodSandbox", of_pod.clone());
+    cri.call("RemovePodSandbox", of_pod.clone());
+    cri.call("RemovePodSandbox", of_pod);
+    seen
+}
+
+#[test]
+fn a_pod_of_the_cri_plugin_looks_the_same_on_podshim_and_on_the_stock_shim() {
+    with_cri(|c, cri| {
+        let own = life(c, cri, "podshim");
+        let stock = life(c, cri, "stock");
+        let named = |all: Vec<String>, name: &str| -> Vec<String> {
+            all.into_iter()
+                .map(|line| line.replace(name, "NAME"))
+                .collect()
+        };
+        let own = named(own, "podshim");
+        assert_eq!(own, named(stock, "stock"));
+        for wanted in [
+            "hello\n",
+            "I am a\n",
+            "3 \"Error\" \"\"",
+            "137 \"OOMKilled\"",
+            "9 \"Error\"",
+            "stopped: 1",
+        ] {
+            assert!(own.iter().any(|line| line == wanted), "{wanted}: {own:#?}");
+        }
+    });
+}
+
+#[test]
+fn one_shim_serves_a_pod_and_each_pod_has_its_own() {
+    with_cri(|c, cri| {
+        let (one, two) = (
+            begin(c, cri, "one", "podshim"),
+            begin(c, cri, "two", "podshim"),
+        );
+        for pod in [&one, &two] {
+            for name in ["a", "b", "c"] {
+                cri.sh(pod, name, "exec sleep 1000");
+            }
+        }
+        assert_eq!(c.shims().len(), 2);
+        cri.remove(&one);
+        until(20, "one shim is gone", || {
+            let shims = c.shims();
+            (shims.len() == 1).then_some(()).ok_or(format!("{shims:?}"))
+        });
+        assert_eq!(cri.pod_state(&two), READY);
+        cri.remove(&two);
+    });
+}
+
+#[test]
+fn each_way_to_configure_the_shim_runs_pods() {
+    with_cri(|c, cri| {
+        // containerd 1.6 ignores `runtime_path`. It finds this first, and what it says to its own shim is said to podshim.
+        let stock = c.path("bin").join("containerd-shim-runc-v2");
+        let own = c.path("bin").join("containerd-shim-podshim-v1");
+        fs::write(
+            &stock,
+            format!("#!/bin/sh\nexec {} \"$@\"\n", own.display()),
+        )
+        .expect("a file of ours");
+        fs::set_permissions(&stock, PermissionsExt::from_mode(0o755)).expect("a file of ours");
+        for (handler, root) in [
+            ("file", Some("root-of-file")),
+            ("path", Some("root-of-path")),
+            ("typed", Some("root-of-typed")),
+            ("", None),
+        ] {
+            let name = format!("p{handler}");
+            let pod = begin(c, cri, &name, handler);
+            let a = cri.sh(&pod, "a", "exec sleep 1000");
+            assert_eq!(c.shims().len(), 1, "{handler}");
+            if let Some(root) = root {
+                assert!(c.path(root).join("k8s.io").join(&a).is_dir(), "{handler}");
+            }
+            assert_eq!(cri.exec(&a, "exit 4").0, 4);
+            cri.remove(&pod);
+            until(20, "the shim is gone", || {
+                let shims = c.shims();
+                shims.is_empty().then_some(()).ok_or(format!("{shims:?}"))
+            });
+        }
+    });
+}
+
+#[test]
+fn a_containerd_that_comes_back_finds_pods_exit_codes_and_every_line() {
+    with_cri(|c, cri| {
+        let pod = begin(c, cri, "p", "podshim");
+        let writes = cri.sh(
+            &pod,
+            "w",
+            "n=0; while :; do n=$((n+1)); echo $n; sleep 0.01; done",
+        );
+        let ends = cri.sh(
+            &pod,
+            "e",
+            "trap 'exit 7' TERM; while :; do sleep 0.05; done",
+        );
+        until(20, "it writes", || {
+            let text = log(c, "p", "w");
+            (!text.is_empty()).then_some(()).ok_or(text)
+        });
+        let (shims, ending) = (c.shims(), init(c, &ends));
+        c.stop();
+        assert_eq!(c.shims(), shims, "the shim outlives containerd");
+        kill(Pid::from_raw(ending), Signal::SIGTERM).expect("it runs");
+        dies(ending);
+        c.start();
+        *cri = Cri::new(&c.socket());
+        until(60, "the CRI plugin is ready", || cri.is_ready());
+        assert_eq!(c.shims(), shims);
+        assert_eq!(cri.pod_state(&pod), READY);
+        assert_eq!(cri.status(&writes)["state"], RUNNING);
+        let status = ended(cri, &ends);
+        assert_eq!(
+            (&status["exit_code"], &status["reason"]),
+            (&json!(7), &json!("Error"))
+        );
+        assert_eq!(cri.exec(&writes, "exit 6").0, 6);
+        let lines = log(c, "p", "w").lines().count();
+        until(20, "more lines", || {
+            let now = log(c, "p", "w").lines().count();
+            (now > lines).then_some(()).ok_or(now.to_string())
+        });
+        cri.call(
+            "StopContainer",
+            json!({"container_id": writes, "timeout": 0}),
+        );
+        let written = log(c, "p", "w");
+        let whole: String = (1..=written.lines().count())
+            .map(|n| format!("{n}\n"))
+            .collect();
+        assert!(written == whole, "a line is lost:\n{written}");
+        cri.remove(&pod);
+    });
+}
+
+#[test]
+fn a_shim_that_is_killed_takes_its_pod_along_and_the_next_pod_runs() {
+    with_cri(|c, cri| {
+        let pod = begin(c, cri, "p", "podshim");
+        let a = cri.sh(&pod, "a", "sleep 1000 & exec sleep 1001");
+        let b = cri.sh(&pod, "b", "exec sleep 1002");
+        let inits = [init(c, &a), init(c, &b), init(c, &pod.id)];
+        let [shim] = c.shims()[..] else {
+            panic!("one shim")
+        };
+        kill(Pid::from_raw(shim), Signal::SIGKILL).expect("it runs");
+        for pid in inits {
+            dies(pid);
+        }
+        for container in [&a, &b] {
+            ended(cri, container);
+        }
+        until(20, "the pod has ended", || {
+            let state = cri.pod_state(&pod);
+            (state == NOT_READY).then_some(()).ok_or(state.to_string())
+        });
+        cri.remove(&pod);
+        let next = begin(c, cri, "p", "podshim");
+        let a = cri.sh(&next, "a", "exec sleep 1000");
+        assert_eq!(cri.exec(&a, "exit 2").0, 2);
+        cri.remove(&next);
+    });
+}
+
+#[test]
+fn a_pause_that_dies_leaves_the_others_running_and_no_shim_behind() {
+    with_cri(|c, cri| {
+        let pod = begin(c, cri, "p", "podshim");
+        let a = cri.sh(&pod, "a", "exec sleep 1000");
+        kill(Pid::from_raw(init(c, &pod.id)), Signal::SIGKILL).expect("it runs");
+        until(20, "the pod has ended", || {
+            let state = cri.pod_state(&pod);
+            (state == NOT_READY).then_some(()).ok_or(state.to_string())
+        });
+        assert_eq!(cri.status(&a)["state"], RUNNING);
+        assert_eq!(cri.exec(&a, "exit 2").0, 2);
+        cri.remove(&pod);
+        until(20, "the shim is gone", || {
+            let shims = c.shims();
+            shims.is_empty().then_some(()).ok_or(format!("{shims:?}"))
+        });
+    });
+}
