@@ -2,6 +2,7 @@
 
 use super::run::try_out;
 use podshim::image::{self, user_files};
+use podshim::manifest::PullPolicy;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -140,7 +141,8 @@ fn load(directory: &Path, archive: &[u8]) -> bool {
     let loaded = image::load(&data, &format!("docker-archive:{}", file.display()), None);
     if let Ok(names) = &loaded {
         for name in names {
-            let ready = image::ready(&data, name).expect("what was loaded is ready");
+            let ready =
+                image::ready(&data, name, PullPolicy::Never).expect("what was loaded is ready");
             assert!(!ready.layers.is_empty(), "{name}");
             for layer in &ready.layers {
                 let _ = user_files(layer);
