@@ -1,5 +1,9 @@
 //! Bundles, byte for byte. `BLESS=1 cargo test --test golden` writes the files anew; read the difference before you commit it.
 
+#[path = "support/golden.rs"]
+mod golden;
+
+use golden::assert_golden;
 use podshim::base::Quantity;
 use podshim::bundle::{HostFacts, PodPaths, RenderImage, RenderInput, render};
 use podshim::manifest::{
@@ -86,20 +90,6 @@ impl Scene {
     }
 }
 
-/// Compares with `tests/golden/<name>.json`.
-fn assert_golden(name: &str, text: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{name}.json"));
-    if std::env::var_os("BLESS").is_some() {
-        std::fs::write(&path, text).expect("golden file is writable");
-    }
-    let want = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        want == text,
-        "{} differs; BLESS=1 writes it anew. New text:\n{text}",
-        path.display()
-    );
-}
-
 fn quantities(pairs: &[(&str, &str)]) -> BTreeMap<String, Quantity> {
     let pairs = pairs.iter();
     pairs
@@ -111,25 +101,25 @@ fn quantities(pairs: &[(&str, &str)]) -> BTreeMap<String, Quantity> {
 fn pause_owns_network_uts_ipc_and_pid() {
     let mut scene = scene();
     scene.pod.security.fs_group = Some(2000);
-    assert_golden("pause", &scene.render()["pause"]);
+    assert_golden("pause.json", &scene.render()["pause"]);
 }
 
 #[test]
 fn pause_leaves_out_what_is_the_hosts() {
     let mut scene = scene();
     scene.pod.host_network = true;
-    assert_golden("pause-host-network", &scene.render()["pause"]);
+    assert_golden("pause-host-network.json", &scene.render()["pause"]);
     scene.pod.host_network = false;
     scene.pod.host_ipc = true;
-    assert_golden("pause-host-ipc", &scene.render()["pause"]);
+    assert_golden("pause-host-ipc.json", &scene.render()["pause"]);
     scene.pod.host_ipc = false;
     scene.pod.host_pid = true;
-    assert_golden("pause-host-pid", &scene.render()["pause"]);
+    assert_golden("pause-host-pid.json", &scene.render()["pause"]);
 }
 
 #[test]
 fn a_minimal_container() {
-    assert_golden("minimal", &scene().render()["c"]);
+    assert_golden("minimal.json", &scene().render()["c"]);
 }
 
 #[test]
@@ -154,7 +144,7 @@ fn a_web_server_with_the_default_profile() {
     container.resources.limits = quantities(&[("cpu", "500m"), ("memory", "64Mi")]);
     container.resources.requests = container.resources.limits.clone();
     container.security.allow_privilege_escalation = Some(false);
-    assert_golden("web", &scene.render()["c"]);
+    assert_golden("web.json", &scene.render()["c"]);
 }
 
 #[test]
@@ -165,7 +155,7 @@ fn a_privileged_container() {
     security.privileged = true;
     security.capabilities_drop = vec!["ALL".into()];
     security.seccomp = Some(Profile::RuntimeDefault);
-    assert_golden("privileged", &scene.render()["c"]);
+    assert_golden("privileged.json", &scene.render()["c"]);
 }
 
 #[test]
@@ -175,7 +165,7 @@ fn capabilities_and_the_profile_that_follows_them() {
     security.capabilities_drop = vec!["ALL".into()];
     security.capabilities_add = vec!["NET_BIND_SERVICE".into(), "CAP_SYS_ADMIN".into()];
     security.seccomp = Some(Profile::RuntimeDefault);
-    assert_golden("capabilities", &scene.render()["c"]);
+    assert_golden("capabilities.json", &scene.render()["c"]);
 }
 
 #[test]
@@ -201,7 +191,7 @@ fn a_read_only_root_with_volumes_of_every_access() {
     let rro = scene.mount("rro", host_path(), "/rro/");
     rro.recursive_read_only = RecursiveReadOnly::IfPossible;
     scene.pod.containers[0].security.read_only_root = true;
-    assert_golden("readonly", &scene.render()["c"]);
+    assert_golden("readonly.json", &scene.render()["c"]);
 }
 
 #[test]
@@ -212,7 +202,7 @@ fn users_and_groups_of_pod_and_image() {
     scene.pod.security.supplemental_groups = vec![5000];
     scene.pod.security.fs_group = Some(6000);
     scene.pod.containers[0].security.run_as_user = Some(1000);
-    assert_golden("users", &scene.render()["c"]);
+    assert_golden("users.json", &scene.render()["c"]);
 }
 
 #[test]
@@ -292,7 +282,7 @@ fn environment_of_every_source() {
     container.tty = true;
     let text = &scene.render()["c"];
     assert!(!text.contains("hunter2"), "a secret is shown");
-    assert_golden("env", text);
+    assert_golden("env.json", text);
 }
 
 #[test]
@@ -313,7 +303,7 @@ fn a_sidecar_that_shares_the_pods_processes() {
     app.command = vec!["app".into()];
     app.resources.requests = quantities(&[("memory", "50M")]);
     scene.pod.containers = vec![sidecar, app];
-    assert_golden("sidecar", &scene.render()["c"]);
+    assert_golden("sidecar.json", &scene.render()["c"]);
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! `podshim simulate`: timelines, line for line. `BLESS=1 cargo test --test simulate` writes them anew; read the difference.
 
+#[path = "support/golden.rs"]
+mod golden;
+
+use golden::assert_golden;
 use serde_json::{Value, json};
-use std::path::Path;
 use std::process::{Command, Output};
 use tempfile::TempDir;
 
@@ -42,27 +45,11 @@ fn container(name: &str) -> Value {
     json!({"name": name, "image": "img:1"})
 }
 
-/// Compares with `tests/golden/simulate/<name>.txt`.
-#[track_caller]
-fn assert_golden(name: &str, text: &str) {
-    let path =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/simulate/{name}.txt"));
-    if std::env::var_os("BLESS").is_some() {
-        std::fs::write(&path, text).expect("golden file is writable");
-    }
-    let want = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        want == text,
-        "{} differs; BLESS=1 writes it anew. New text:\n{text}",
-        path.display()
-    );
-}
-
 #[test]
 fn a_crash_loop_doubles_its_back_off_until_the_pod_is_stopped_in_it() {
     let scene = Scene::new(&json!({"containers": [container("web")]}));
     let script = "web exits 1 after 5s   # every time\nstop at 2m\n";
-    assert_golden("crash-loop", &scene.text(script, &[]));
+    assert_golden("simulate/crash-loop.txt", &scene.text(script, &[]));
 }
 
 #[test]
@@ -75,14 +62,17 @@ fn init_containers_and_sidecars_come_before_the_apps_and_sidecars_end_after_them
         "containers": [container("job")],
     }));
     let script = "setup exits 3 after 2s once\njob exits 1 after 1m once\n";
-    assert_golden("sidecar", &scene.text(script, &[]));
+    assert_golden("simulate/sidecar.txt", &scene.text(script, &[]));
 }
 
 #[test]
 fn images_sandboxes_and_starts_that_fail_are_tried_again() {
     let scene = Scene::new(&json!({"containers": [container("a"), container("b")]}));
     let script = "image a fails 2 times\nsandbox fails once\nb cannot be started once\nimage b takes 500ms\n";
-    assert_golden("failures", &scene.text(script, &["--until", "1m"]));
+    assert_golden(
+        "simulate/failures.txt",
+        &scene.text(script, &["--until", "1m"]),
+    );
 }
 
 #[test]
@@ -90,7 +80,7 @@ fn a_container_that_ignores_its_stop_signal_is_killed_when_the_grace_ends() {
     let scene = Scene::new(&json!({"containers": [container("deaf"), container("slow")]}));
     let script =
         "deaf never stops\nslow stops in 3s with 7\nstop at 10s grace 20\nstop at 15s grace 8s\n";
-    assert_golden("stop", &scene.text(script, &[]));
+    assert_golden("simulate/stop.txt", &scene.text(script, &[]));
 }
 
 #[test]
@@ -190,7 +180,10 @@ fn the_reasons_of_a_crash_loop_are_its_events_its_rules_and_the_next_start() {
     hungry["resources"] = json!({"limits": {"memory": "64Mi"}});
     let scene = Scene::new(&json!({"containers": [container("web"), hungry, container("fine")]}));
     let script = "web exits 1 after 5s\nhungry runs out of memory after 20s\n";
-    assert_golden("why-crash-loop", &reasons(&scene, script, "85s"));
+    assert_golden(
+        "simulate/why-crash-loop.txt",
+        &reasons(&scene, script, "85s"),
+    );
 }
 
 #[test]
@@ -200,9 +193,15 @@ fn the_reasons_of_a_pod_that_waits_name_what_it_waits_for() {
     let scene = Scene::new(&json!({
         "activeDeadlineSeconds": 600, "initContainers": [init], "containers": [container("web")],
     }));
-    assert_golden("why-image", &reasons(&scene, "image setup fails\n", "75s"));
+    assert_golden(
+        "simulate/why-image.txt",
+        &reasons(&scene, "image setup fails\n", "75s"),
+    );
     let scene = Scene::new(&json!({"containers": [container("web")]}));
-    assert_golden("why-sandbox", &reasons(&scene, "sandbox fails\n", "15s"));
+    assert_golden(
+        "simulate/why-sandbox.txt",
+        &reasons(&scene, "sandbox fails\n", "15s"),
+    );
 }
 
 #[test]
@@ -212,12 +211,12 @@ fn the_reasons_of_a_pod_that_ends_say_who_is_killed_when() {
     let scene =
         Scene::new(&json!({"initContainers": [sidecar], "containers": [container("deaf")]}));
     let script = "deaf never stops\nstop at 10s grace 20\n";
-    assert_golden("why-stop", &reasons(&scene, script, "12s"));
+    assert_golden("simulate/why-stop.txt", &reasons(&scene, script, "12s"));
     let scene = Scene::new(&json!({
         "restartPolicy": "OnFailure", "activeDeadlineSeconds": 5, "containers": [container("job"), container("done")],
     }));
     let script = "job runs\ndone exits 0 after 1s\n";
-    assert_golden("why-deadline", &reasons(&scene, script, "1m"));
+    assert_golden("simulate/why-deadline.txt", &reasons(&scene, script, "1m"));
 }
 
 #[test]

@@ -4,7 +4,6 @@
 //! command is our child, because this process is a subreaper. Otherwise the runtime would copy the output and wait for its end,
 //! which a background process of the command can hold open for ever, and each runtime has exit codes of its own.
 
-use crate::base::InstanceId;
 use crate::bundle::{self, ExecInput};
 use crate::cli::args::ExecArgs;
 use crate::cli::exit::{Code, Failed, Outcome, cannot};
@@ -12,13 +11,9 @@ use crate::cli::pods;
 use crate::cli::settings::Settings;
 use crate::cli::terminal::{self, Terminal};
 use crate::cli::wait_child::Wait;
-use crate::runtime::{
-    CgroupError, Driver, ExecCall, Layout, PodCgroup, arm, kill_exec, read_pid_file,
-};
-use crate::store::{read_json, write_json};
-use crate::supervisor::PodRecord;
+use crate::runtime::{CgroupError, Driver, Layout, PodCgroup, arm, kill_exec, read_pid_file};
+use crate::supervisor::{ExecStart, PodRecord, exec_start};
 use crate::sys;
-use serde_json::Value;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -46,18 +41,18 @@ fn execute(settings: &Settings, args: &ExecArgs) -> Outcome {
         return Err(Failed::new(Code::Own, message));
     };
     let place = tempfile::tempdir_in(&pod.dir.state).map_err(cannot("make a pid file"))?;
-    let pid_file = place.path().join("pid");
     let terminal = args.tty.then(|| Terminal::new(place.path())).transpose()?;
     let driver = Driver::new(pod.plan.runtime.clone(), pod.dir.file("runtime"));
-    let process = place.path().join("process.json");
-    write_json(&process, &process_of(&pod, instance, args)?)
-        .map_err(cannot("write the process"))?;
-    let argv = driver.exec_argv(&ExecCall {
-        id: instance,
-        process: &process,
-        pid_file: &pid_file,
-        console: terminal.as_ref().map(Terminal::socket),
-    })?;
+    let input = ExecInput {
+        args: &args.command,
+        env: &args.env,
+        user: args.user.as_deref().map(user).transpose()?,
+        cwd: args.workdir.as_deref(),
+        terminal: args.tty.then(terminal::size),
+    };
+    let console = terminal.as_ref().map(Terminal::socket);
+    let start = exec_start(&pod.dir, &driver, instance, &input, place.path(), console)?;
+    let ExecStart { argv, pid_file } = start;
     let cgroup = cgroup(&pod)?;
     let mut command = Command::new(&argv[0]);
     command.args(&argv[1..]);
@@ -92,24 +87,6 @@ fn execute(settings: &Settings, args: &ExecArgs) -> Outcome {
             Ok(TIMED_OUT)
         }
     }
-}
-
-/// The process to run, made of the container's own.
-fn process_of(pod: &PodRecord, instance: &InstanceId, args: &ExecArgs) -> Result<Value, Failed> {
-    let config = pod.dir.bundle(instance).join("config.json");
-    let config: Option<Value> =
-        read_json(&config).map_err(cannot("read the container's bundle"))?;
-    let process = bundle::exec_process(
-        &config.unwrap_or_default(),
-        &ExecInput {
-            args: &args.command,
-            env: &args.env,
-            user: args.user.as_deref().map(user).transpose()?,
-            cwd: args.workdir.as_deref(),
-            terminal: args.tty.then(terminal::size),
-        },
-    );
-    process.ok_or_else(|| Failed::new(Code::Own, "the container has no process to take after"))
 }
 
 /// Reads `uid` or `uid:gid`.

@@ -8,8 +8,8 @@ use crate::pod::{Failure, FailureReason};
 use crate::probe::{self, PROBE_VERB};
 use crate::store::{PodDir, read_json};
 use crate::supervisor::{
-    EXEC_VERB, End, ExecAnswer, HOPELESS, IMAGE_VERB, KEEPER_VERB, LINK, NETWORK_VERB, PLAN, Plan,
-    PodRecord, REPLACED, SUPERVISOR_VERB, keep, supervise,
+    EXEC_VERB, End, HOPELESS, IMAGE_VERB, KEEPER_VERB, LINK, NETWORK_VERB, PLAN, Plan, PodRecord,
+    REPLACED, SUPERVISOR_VERB, keep, supervise,
 };
 use crate::sys::Lock;
 use std::ffi::OsString;
@@ -119,10 +119,12 @@ fn remove(state: &OsString, data: &OsString) -> Result {
     delete::remove(&pod).map_err(|failed| failed.error)
 }
 
-/// Prints how the command ended, as JSON.
+/// Prints how the command ended, or why it did not run, as JSON.
 fn exec_helper(limit: &OsString, pid_file: &OsString, argv: &[OsString]) -> Result {
-    let answer = exec_helper::run(limit, pid_file, argv)
-        .unwrap_or_else(|failed| ExecAnswer::NotRun(report::chain(failed.error.as_ref())));
+    let answer = exec_helper::run(limit, pid_file, argv).map_err(|failed| Failure {
+        reason: FailureReason::Other,
+        message: report::chain(failed.error.as_ref()),
+    });
     println!("{}", serde_json::to_string(&answer)?);
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Everything the machine can ask of the world. `supervisor::effects` has one function per action, of the same name.
 
 use crate::base::{InstanceId, Now, Signal};
-use crate::manifest::ProbeKind;
+use crate::manifest::{HookKind, ProbeKind};
 use crate::pod::{OpId, RequestId};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -122,15 +122,6 @@ pub enum InstanceKind {
         /// 0 for its first instance; becomes `restartCount` and the log file's number.
         attempt: u32,
     },
-}
-
-/// Which of a container's hooks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum HookKind {
-    /// `lifecycle.postStart`.
-    PostStart,
-    /// `lifecycle.preStop`.
-    PreStop,
 }
 
 /// Why a request cannot be done.

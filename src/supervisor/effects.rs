@@ -1,10 +1,8 @@
 //! One function per action of the machine, of the same name. Those with an operation start a task and return at once.
 
 use crate::base::{InstanceId, Signal};
-use crate::manifest::ProbeKind;
-use crate::pod::{
-    Action, Failure, FailureReason, HookKind, InstanceKind, OpId, Refusal, RequestId,
-};
+use crate::manifest::{HookKind, ProbeKind};
+use crate::pod::{Action, Failure, FailureReason, InstanceKind, OpId, Refusal, RequestId};
 use crate::supervisor::context::runtime_failure;
 use crate::supervisor::world::{Change, Completion, Haste, World};
 use crate::supervisor::{Process, handlers, images, instance, network, sandbox};
@@ -145,13 +143,17 @@ impl World {
         limit: Option<Duration>,
     ) {
         let context = Arc::clone(&self.context);
-        let container = self.context.plan.pod.container(container).cloned();
+        let pod = &self.context.plan.pod;
+        let handler = pod
+            .container(container)
+            .and_then(|container| container.lifecycle.hook(hook))
+            .cloned();
         let target = handlers::target(&self.context, &self.hands);
         let of = instance.clone();
         let task = self.tasks.spawn(async move {
-            let ran = match &container {
-                Some(container) => {
-                    handlers::run_hook(&context, &instance, container, &target, hook, limit).await
+            let ran = match &handler {
+                Some(handler) => {
+                    handlers::run_hook(&context, &instance, handler, &target, limit).await
                 }
                 None => Ok(()),
             };
@@ -162,13 +164,17 @@ impl World {
 
     fn run_probe(&mut self, instance: InstanceId, container: &str, kind: ProbeKind) {
         let context = Arc::clone(&self.context);
-        let Some(container) = self.context.plan.pod.container(container).cloned() else {
+        let pod = &self.context.plan.pod;
+        let probe = pod
+            .container(container)
+            .and_then(|container| container.lifecycle.probe(kind));
+        let Some(probe) = probe.cloned() else {
             return;
         };
         let target = handlers::target(&self.context, &self.hands);
         let of = instance.clone();
         let task = self.tasks.spawn(async move {
-            let answer = handlers::run_probe(&context, &instance, &container, &target, kind).await;
+            let answer = handlers::run_probe(&context, &instance, &probe, &target).await;
             Completion::Probed {
                 instance,
                 kind,

@@ -4,18 +4,17 @@
 //! parent is a short-lived process of this program: exits of commands never reach the keeper's record.
 
 use crate::base::InstanceId;
-use crate::bundle::{self, ExecInput};
-use crate::manifest::{Container, Handler, ProbeKind};
-use crate::pod::{Failure, FailureReason, HookKind, ProbeAnswer};
+use crate::bundle::ExecInput;
+use crate::manifest::{Handler, Probe};
+use crate::pod::{Failure, FailureReason, ProbeAnswer};
 use crate::probe::{self, Answer, Target};
-use crate::runtime::ExecCall;
-use crate::store::{read_json, write_json};
-use crate::supervisor::Hands;
 use crate::supervisor::context::{Context, other};
+use crate::supervisor::helper::Question;
+use crate::supervisor::{Hands, exec_start, helper};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, Ipv4Addr};
-use std::process::Stdio;
 use std::time::Duration;
 
 /// First argument of the program that makes it run one command in a container and print how it ended.
@@ -56,13 +55,9 @@ pub(super) fn target(context: &Context, hands: &Hands) -> Target {
 pub(super) async fn run_probe(
     context: &Context,
     instance: &InstanceId,
-    container: &Container,
+    probe: &Probe,
     target: &Target,
-    kind: ProbeKind,
 ) -> ProbeAnswer {
-    let Some(probe) = container.lifecycle.probe(kind) else {
-        return ProbeAnswer::Discarded("there is no such probe".into());
-    };
     let limit = Duration::from_secs(probe.timeout_seconds);
     let mut answer = ProbeAnswer::Discarded(String::new());
     for _ in 0..TRIES {
@@ -95,21 +90,13 @@ pub(super) async fn run_probe(
 pub(super) async fn run_hook(
     context: &Context,
     instance: &InstanceId,
-    container: &Container,
+    handler: &Handler,
     target: &Target,
-    hook: HookKind,
     limit: Option<Duration>,
 ) -> Result<(), Failure> {
-    let handler = match hook {
-        HookKind::PostStart => container.lifecycle.post_start.as_ref(),
-        HookKind::PreStop => container.lifecycle.pre_stop.as_ref(),
-    };
     let failed = |message: String| Failure {
         reason: FailureReason::Other,
         message,
-    };
-    let Some(handler) = handler else {
-        return Ok(());
     };
     let run = async {
         match handler {
@@ -153,46 +140,33 @@ async fn exec(
 ) -> ExecAnswer {
     let run = async {
         let place = tempfile::tempdir_in(&context.dir.state)
-            .map_err(|e| other("cannot make a pid file", &e))?;
-        let process = place.path().join("process.json");
-        let config = context.dir.bundle(instance).join("config.json");
-        let config: Option<Value> =
-            read_json(&config).map_err(|e| other("cannot read the container's bundle", &e))?;
-        let value = bundle::exec_process(
-            &config.unwrap_or_default(),
-            &ExecInput {
-                args: command,
-                env: &[],
-                user: None,
-                cwd: None,
-                terminal: None,
-            },
-        );
-        write_json(&process, &value).map_err(|e| other("cannot write the process", &e))?;
-        let pid_file = place.path().join("pid");
-        let argv = context.driver.exec_argv(&ExecCall {
-            id: instance,
-            process: &process,
-            pid_file: &pid_file,
-            console: None,
-        });
-        let argv = argv.map_err(|e| other("cannot run a command", &e))?;
-        let mut helper = tokio::process::Command::new("/proc/self/exe");
-        helper
-            .arg(EXEC_VERB)
-            .arg(limit.map_or(0, |limit| limit.as_millis()).to_string())
-            .arg(&pid_file)
-            .args(argv)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true);
-        let output = helper
-            .output()
-            .await
-            .map_err(|e| other("cannot start the exec helper", &e))?;
-        serde_json::from_slice(&output.stdout)
-            .map_err(|e| other("the exec helper ended without an answer", &e))
+            .map_err(|e| other("cannot make a place for a command", &e))?;
+        let input = ExecInput {
+            args: command,
+            env: &[],
+            user: None,
+            cwd: None,
+            terminal: None,
+        };
+        let (dir, driver) = (&context.dir, &context.driver);
+        let start = exec_start(dir, driver, instance, &input, place.path(), None);
+        let start = start.map_err(|e| other("cannot run a command", &e))?;
+        let limit_ms = limit.map_or(0, |limit| limit.as_millis()).to_string();
+        let mut args: Vec<&OsStr> = vec![EXEC_VERB.as_ref(), limit_ms.as_ref()];
+        args.push(start.pid_file.as_os_str());
+        args.extend(start.argv.iter().map(OsString::as_os_str));
+        let question = Question {
+            what: "exec",
+            args: &args,
+            environment: &BTreeMap::new(),
+            input: Vec::new(),
+            deadline: limit.map(|limit| limit + SLACK),
+        };
+        let lost = |message| Failure {
+            reason: FailureReason::Other,
+            message,
+        };
+        helper::ask(question, lost).await
     };
     let result: Result<ExecAnswer, Failure> = run.await;
     result.unwrap_or_else(|failure| ExecAnswer::NotRun(failure.message))

@@ -20,7 +20,8 @@ pub(super) struct Question<'a> {
     pub environment: &'a BTreeMap<String, String>,
     /// For its standard input: what nobody else may see.
     pub input: Vec<u8>,
-    pub deadline: Duration,
+    /// None: it may take as long as it takes.
+    pub deadline: Option<Duration>,
 }
 
 /// Runs this program and reads its answer, a `Result<T, Failure>` as JSON.
@@ -38,8 +39,13 @@ pub(super) async fn ask<T: DeserializeOwned>(
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .kill_on_drop(true);
-    let output = tokio::time::timeout(question.deadline, run(command, &question.input)).await;
-    let output = output.map_err(|_| lost(format!("the {what} helper did not end in time")))?;
+    let run = run(command, &question.input);
+    let output = match question.deadline {
+        None => run.await,
+        Some(deadline) => tokio::time::timeout(deadline, run)
+            .await
+            .map_err(|_| lost(format!("the {what} helper did not end in time")))?,
+    };
     let output = output.map_err(|e| other(&format!("cannot run the {what} helper"), &e))?;
     let answer: Result<T, Failure> = serde_json::from_slice(&output.stdout).map_err(|_| {
         lost(format!(

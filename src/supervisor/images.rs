@@ -99,7 +99,7 @@ async fn help(context: &Context, wanted: &Wanted<'_>) -> Result<Image, Failure> 
         ],
         environment: &context.plan.image_environment,
         input: serde_json::to_vec(&secrets(context)).unwrap_or_default(),
-        deadline: DEADLINE,
+        deadline: Some(DEADLINE),
     };
     let name = wanted.reference;
     helper::ask(question, |problem| {

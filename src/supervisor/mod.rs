@@ -13,6 +13,7 @@
 mod context;
 mod effects;
 mod error;
+mod exec;
 mod exits;
 mod handle;
 mod handlers;
@@ -39,6 +40,7 @@ mod world;
 
 pub use context::SECCOMP_PROFILES;
 pub use error::{End, SupervisorError};
+pub use exec::{ExecError, ExecStart, exec_start};
 pub use handle::Handle;
 pub use handlers::{EXEC_VERB, ExecAnswer};
 pub use hands::{FileId, Hands, Process};

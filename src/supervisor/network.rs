@@ -71,7 +71,7 @@ async fn help(context: &Context, operation: &str, pause: Option<Process>) -> Res
         args: &args,
         environment: &BTreeMap::new(),
         input: Vec::new(),
-        deadline: NETWORK_DEADLINE,
+        deadline: Some(NETWORK_DEADLINE),
     };
     helper::ask(question, lost).await
 }

@@ -1,10 +1,10 @@
 //! A pod on a virtual clock where every operation answers at once: for scenarios that are about rules, not about races.
 
 use podshim::base::{Exit, InstanceId, Mono, Now, Signal, Wall};
-use podshim::manifest::{Container, Handler, Pod, ProbeKind};
+use podshim::manifest::{Container, Handler, HookKind, Pod, ProbeKind};
 use podshim::pod::{
-    Action, ContainerState, Failure, FailureReason, HookKind, Input, InstanceKind, Machine,
-    Observed, Outcome, PodView, ProbeAnswer, Request, RequestId, Settings,
+    Action, ContainerState, Failure, FailureReason, Input, InstanceKind, Machine, Observed,
+    Outcome, PodView, ProbeAnswer, Request, RequestId, Settings,
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -285,11 +285,8 @@ impl Clock {
                 limit,
             } => {
                 self.note(format!("hook {hook:?} {instance}"));
-                let lifecycle = self.pod.container(&container).map(|c| c.lifecycle.clone());
-                let handler = lifecycle.and_then(|lifecycle| match hook {
-                    HookKind::PostStart => lifecycle.post_start,
-                    HookKind::PreStop => lifecycle.pre_stop,
-                });
+                let of = self.pod.container(&container);
+                let handler = of.and_then(|container| container.lifecycle.hook(hook));
                 let length = match handler {
                     Some(Handler::Sleep(seconds)) => seconds * 1000,
                     Some(_) | None => 0,

@@ -5,8 +5,8 @@ use crate::pods::{apps, container, pod, probe};
 use crate::scenarios::FOREVER;
 use podshim::manifest::ProbeKind::{Liveness, Readiness, Startup};
 use podshim::manifest::RestartPolicy::{Always, Never};
-use podshim::manifest::{Handler, ProbeKind, RestartAction, RestartRule, Role};
-use podshim::pod::{ContainerState, HookKind, Phase, status_column};
+use podshim::manifest::{Handler, HookKind, ProbeKind, RestartAction, RestartRule, Role};
+use podshim::pod::{ContainerState, Phase, status_column};
 
 /// From which second on a probe says what.
 fn says(clock: &mut Clock, name: &str, kind: ProbeKind, answers: &[(u64, bool)]) {

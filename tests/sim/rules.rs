@@ -6,9 +6,10 @@ mod health;
 
 use crate::world::{Being, Check, World};
 use podshim::base::InstanceId;
+use podshim::manifest::HookKind;
 use podshim::pod::{
-    Action, HookKind, Input, InstanceKind, Observed, OpId, Outcome, Phase, PodView, Request,
-    RequestId, Terminated,
+    Action, Input, InstanceKind, Observed, OpId, Outcome, Phase, PodView, Request, RequestId,
+    Terminated,
 };
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,8 +1,12 @@
 //! The whole report of one pod with one of everything, word for word.
 
+#[path = "../../../tests/support/golden.rs"]
+mod golden;
+
 use super::*;
 use crate::base::{Mono, Wall};
 use crate::pod::Next;
+use golden::assert_golden;
 use serde_json::json;
 
 /// 2026-01-02T15:04:05Z.
@@ -108,12 +112,7 @@ fn a_report_reads_like_kubectl_s() {
         }],
     };
     let text = text(&object(), &events, &[explanation], at(65));
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/describe.txt");
-    if std::env::var_os("BLESS").is_some() {
-        std::fs::write(path, &text).expect("golden file is writable");
-    }
-    let want = std::fs::read_to_string(path).unwrap_or_default();
-    assert_eq!(text, want, "BLESS=1 writes {path} anew");
+    assert_golden("describe.txt", &text);
 }
 
 #[test]

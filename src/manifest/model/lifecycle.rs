@@ -81,6 +81,15 @@ pub enum ProbeKind {
     Readiness,
 }
 
+/// Which of a container's hooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HookKind {
+    /// `lifecycle.postStart`.
+    PostStart,
+    /// `lifecycle.preStop`.
+    PreStop,
+}
+
 /// Probes and hooks of one container.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lifecycle {
@@ -103,6 +112,14 @@ impl Lifecycle {
             ProbeKind::Startup => self.startup.as_ref(),
             ProbeKind::Liveness => self.liveness.as_ref(),
             ProbeKind::Readiness => self.readiness.as_ref(),
+        }
+    }
+
+    /// The hook of this kind.
+    pub fn hook(&self, kind: HookKind) -> Option<&Handler> {
+        match kind {
+            HookKind::PostStart => self.post_start.as_ref(),
+            HookKind::PreStop => self.pre_stop.as_ref(),
         }
     }
 }

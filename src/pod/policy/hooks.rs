@@ -1,10 +1,11 @@
 //! Hooks: what is done when a container has started. Source: `pod-semantics` 4.1, 4.8.
 
 use crate::base::InstanceId;
+use crate::manifest::HookKind;
 use crate::pod::engine::Presence;
 use crate::pod::policy::{Turn, one_line};
 use crate::pod::state::Hook;
-use crate::pod::{Action, HookKind, OpId, Outcome};
+use crate::pod::{Action, OpId, Outcome};
 use std::time::Duration;
 
 impl Turn<'_> {

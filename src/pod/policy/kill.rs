@@ -1,9 +1,10 @@
 //! How one container is stopped, whoever wants it: preStop, stop signal, SIGKILL. Source: `pod-semantics` 4.9.
 
 use crate::base::{InstanceId, Mono, Signal};
+use crate::manifest::HookKind;
+use crate::pod::Action;
 use crate::pod::policy::Turn;
 use crate::pod::state::{Cause, Hook, Stopping};
-use crate::pod::{Action, HookKind};
 use std::time::Duration;
 
 /// What a container gets between its stop signal and SIGKILL at least, however short the grace. Source: kubelet.

@@ -2,10 +2,10 @@
 
 use super::script::{Happening, Life, OnStop, Script, Step, take};
 use crate::base::{Exit, InstanceId, Mono, Now, Signal, Wall};
-use crate::manifest::Pod;
+use crate::manifest::{HookKind, Pod};
 use crate::pod::{
-    Action, Event, Failure, FailureReason, HookKind, Input, InstanceKind, Machine, Moment,
-    MomentKind, OpId, Outcome, ProbeAnswer, Request, RequestId, Settings, Timeline,
+    Action, Event, Failure, FailureReason, Input, InstanceKind, Machine, Moment, MomentKind, OpId,
+    Outcome, ProbeAnswer, Request, RequestId, Settings, Timeline,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;

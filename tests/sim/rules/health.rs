@@ -3,8 +3,8 @@
 use super::{Rules, ensure};
 use crate::world::{Being, Check, World};
 use podshim::base::InstanceId;
-use podshim::manifest::{Container, ProbeKind, Role};
-use podshim::pod::{HookKind, InstanceKind, OpId, Phase, ProbeAnswer};
+use podshim::manifest::{Container, HookKind, ProbeKind, Role};
+use podshim::pod::{InstanceKind, OpId, Phase, ProbeAnswer};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What was seen of probes and hooks.
