@@ -137,35 +137,42 @@ fn what_ends_while_no_supervisor_lives_is_told_to_the_last_word() {
     });
 }
 
-/// The runtime, but the first `VERB` takes its time before it begins, and says in the file `slow` that it was asked. The file
-/// `calls` says when each call begins and ends.
+/// The runtime, but the first `VERB` takes its time before it begins, and says in the file `slow` that it was asked. A file
+/// below `calls` for each instance says when each call begins and ends.
 fn slow(host: &Host, verb: &str) -> PathBuf {
     let text = format!(
         "#!/bin/sh
 case \" $* \" in *' create '*|*' start '*|*' delete '*) ;; *) exec {runtime} \"$@\" ;; esac
-echo begin >>{calls}
+for instance; do :; done
+echo begin >>{calls}/$instance
 case \" $* \" in *' {verb} '*) test -e {slow} || {{ touch {slow}; sleep 1.5; }} ;; esac
 {runtime} \"$@\"
 code=$?
-echo end >>{calls}
+echo end >>{calls}/$instance
 exit $code
 ",
         calls = host.path("calls").display(),
         slow = host.path("slow").display(),
         runtime = which::which(host.runtime()).expect("the runtime").display(),
     );
+    std::fs::create_dir(host.path("calls")).expect("ours");
     let script = host.file("slow-runtime", &text);
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("ours");
     script
 }
 
-/// Calls on the one container of a pod, and on its pause, follow one another, whoever makes them.
+/// Calls on the one container of a pod follow one another, whoever makes them, and so do those on its pause.
 #[track_caller]
 fn assert_one_call_at_a_time(host: &Host) {
-    let calls = std::fs::read_to_string(host.path("calls")).expect("it was called");
-    let words: Vec<&str> = calls.lines().collect();
-    for call in words.chunks(2) {
-        assert_eq!(call, ["begin", "end"], "in {words:?}");
+    let files = std::fs::read_dir(host.path("calls")).expect("it was called");
+    let files: Vec<_> = files.map(|file| file.expect("ours").path()).collect();
+    assert!(files.len() >= 2, "pause and the container: {files:?}");
+    for file in files {
+        let calls = std::fs::read_to_string(&file).expect("ours");
+        let words: Vec<&str> = calls.lines().collect();
+        for call in words.chunks(2) {
+            assert_eq!(call, ["begin", "end"], "{}: {words:?}", file.display());
+        }
     }
 }
 
