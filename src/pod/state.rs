@@ -27,7 +27,8 @@ pub struct State {
     pub(super) verdict: Option<Verdict>,
     /// In the order shown.
     pub(super) conditions: Vec<Flip>,
-    /// Whether any container was ever created, in any sandbox.
+    /// Whether any container was ever created in a sandbox that was up, or started: one that never came up is made again, as
+    /// Kubernetes creates containers only after it.
     pub(super) ever_created: bool,
     pub(super) clean_up: Task,
     pub(super) settled: bool,

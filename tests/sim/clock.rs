@@ -47,7 +47,7 @@ pub struct Clock {
     pub wall: fn(u64) -> u64,
     /// Container → the lives of its instances; the last one repeats.
     lives: BTreeMap<String, Vec<Life>>,
-    /// Container, `pause` or `network` → how its next creations fail.
+    /// Container, `pause` or `network` → how its next creations fail; `start pause` → how its next starts do.
     pub failing: BTreeMap<String, VecDeque<FailureReason>>,
     /// Container and probe → from which millisecond of the clock on it says what; before the first, yes.
     pub health: BTreeMap<(String, ProbeKind), Vec<(u64, bool)>>,
@@ -323,6 +323,13 @@ impl Clock {
             }
             Action::Start { op, instance } => {
                 self.note(format!("start {instance}"));
+                let (name, _) = instance.0.rsplit_once('-').unwrap_or_default();
+                if let Some(failed) = self.failure(&format!("start {name}")) {
+                    return Some(Input::Done {
+                        op,
+                        outcome: failed,
+                    });
+                }
                 let life = self.life(&instance);
                 let end = self.now + life.length;
                 self.running

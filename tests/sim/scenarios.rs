@@ -97,6 +97,31 @@ fn a_pod_that_never_restarts_ends_with_its_pause() {
 }
 
 #[test]
+fn a_pod_that_never_restarts_gets_another_sandbox_while_none_has_come_up() {
+    let mut clock = Clock::new(&pod(apps(&["a"])), &[("a", &[Life::obeys(0)])]);
+    let hung = VecDeque::from([FailureReason::RuntimeHung; 2]);
+    clock.failing.insert("start pause".into(), hung);
+    clock.begin();
+    assert_eq!(clock.times("create a-0"), [0], "beside the start of pause");
+    clock.pass(30);
+    assert_eq!(clock.times("start pause").len(), 3);
+    assert_eq!(clock.state("a"), "Running");
+    assert_eq!(clock.view().containers[0].restart_count, 0);
+}
+
+#[test]
+fn a_container_that_was_created_before_the_network_was_up_counts_once_it_runs() {
+    let mut clock = Clock::new(&pod(apps(&["a"])), &[("a", &[Life::obeys(0)])]);
+    let refused = VecDeque::from([FailureReason::Other]);
+    clock.failing.insert("network".into(), refused);
+    clock.begin();
+    assert_eq!(clock.times("create a-0"), [0]);
+    clock.pass(30).shoot("pause-0").pass(5);
+    assert_eq!(clock.times("start pause").len(), 1);
+    assert_eq!(clock.view().phase, Phase::Failed);
+}
+
+#[test]
 fn a_pod_that_never_restarts_ends_with_its_pause_also_before_its_apps_ran() {
     let pod = pod(vec![container("i", Role::Init), container("a", Role::App)]);
     let mut clock = Clock::start(&pod, &[("i", &[Life::ends(1, 0)])]);

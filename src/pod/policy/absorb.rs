@@ -202,11 +202,12 @@ impl Turn<'_> {
         let name = &self.spec.containers[k].name;
         match change {
             Change::Created => {
-                self.state.ever_created = true;
+                self.state.ever_created |= self.look().has_network();
                 self.state.containers[k].hold = None;
                 self.tell("Created", Some(k), &format!("Created container {name}"));
             }
             Change::Started => {
+                self.state.ever_created = true;
                 self.tell("Started", Some(k), &format!("Started container {name}"));
             }
             Change::Ended(ending) => self.record_exit(k, ending),
