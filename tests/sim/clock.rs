@@ -53,6 +53,8 @@ pub struct Clock {
     pub health: BTreeMap<(String, ProbeKind), Vec<(u64, bool)>>,
     /// No probe answers.
     pub mute: bool,
+    /// The instance whose start does not answer.
+    pub stuck: Option<InstanceId>,
     /// Hooks that fail.
     pub bad_hooks: Vec<(String, HookKind)>,
     pod: Pod,
@@ -83,6 +85,7 @@ impl Clock {
             failing: BTreeMap::new(),
             health: BTreeMap::new(),
             mute: false,
+            stuck: None,
             bad_hooks: Vec::new(),
             pod: pod.clone(),
             hooks: BTreeMap::new(),
@@ -323,6 +326,9 @@ impl Clock {
             }
             Action::Start { op, instance } => {
                 self.note(format!("start {instance}"));
+                if self.stuck.as_ref() == Some(&instance) {
+                    return None;
+                }
                 let (name, _) = instance.0.rsplit_once('-').unwrap_or_default();
                 if let Some(failed) = self.failure(&format!("start {name}")) {
                     return Some(Input::Done {

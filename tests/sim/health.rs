@@ -296,6 +296,20 @@ fn c34_a_failed_post_start_hook_stops_the_container() {
 }
 
 #[test]
+fn a_failed_post_start_hook_leaves_a_stop_the_grace_that_it_has() {
+    let mut pod = pod(apps(&["a"]));
+    pod.containers[0].lifecycle.post_start = Some(Handler::Sleep(3));
+    pod.containers[0].lifecycle.pre_stop = Some(Handler::Sleep(50));
+    let mut clock = Clock::new(&pod, &[("a", &[FOREVER])]);
+    clock.bad_hooks.push(("a".into(), HookKind::PostStart));
+    clock.begin().pass(1).stop(Some(100), false).pass(110);
+    assert_eq!(clock.times("hook PreStop"), [1000]);
+    assert_eq!(clock.times("event FailedPostStartHook"), [3000]);
+    assert_eq!(clock.times("term a"), [51_000]);
+    assert_eq!(clock.times("kill a"), [101_000]);
+}
+
+#[test]
 fn c34_the_next_container_starts_after_the_hook_and_nothing_is_told_of_the_first_before() {
     let mut pod = pod(apps(&["a", "b"]));
     pod.containers[0].lifecycle.post_start = Some(Handler::Sleep(3));

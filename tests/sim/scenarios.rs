@@ -3,6 +3,7 @@
 use crate::clock::{Clock, Life};
 use crate::pods::{apps, container, pod};
 use RestartPolicy::{Always, Never, OnFailure};
+use podshim::base::InstanceId;
 use podshim::manifest::{EnvValue, EnvVar, FieldRef, PullPolicy, RestartPolicy, Role};
 use podshim::pod::{
     ContainerState, FailureReason, Phase, exit_code, ready_column, restarts, status_column,
@@ -110,6 +111,17 @@ fn a_pod_that_never_restarts_gets_another_sandbox_while_none_has_come_up() {
 }
 
 #[test]
+fn a_pod_is_not_over_while_a_container_may_still_begin_to_run() {
+    let mut pod = pod(apps(&["a"]));
+    pod.restart_policy = Always;
+    let mut clock = Clock::new(&pod, &[("a", &[Life::ends(1, 1)])]);
+    clock.stuck = Some(InstanceId("a-1".into()));
+    clock.begin().pass(5).stop(None, false);
+    assert_eq!(clock.times("start a-1").len(), 1);
+    assert_eq!(clock.view().phase, Phase::Running);
+}
+
+#[test]
 fn a_container_that_was_created_before_the_network_was_up_counts_once_it_runs() {
     let mut clock = Clock::new(&pod(apps(&["a"])), &[("a", &[Life::obeys(0)])]);
     let refused = VecDeque::from([FailureReason::Other]);
@@ -118,6 +130,7 @@ fn a_container_that_was_created_before_the_network_was_up_counts_once_it_runs() 
     assert_eq!(clock.times("create a-0"), [0]);
     clock.pass(30).shoot("pause-0").pass(5);
     assert_eq!(clock.times("start pause").len(), 1);
+    assert_eq!(clock.times("event SandboxChanged").len(), 1);
     assert_eq!(clock.view().phase, Phase::Failed);
 }
 
