@@ -13,8 +13,8 @@ use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard};
 use tempfile::TempDir;
 
 /// busybox, as the tests name it.
@@ -65,10 +65,14 @@ pub fn with_cri(test: impl FnOnce(&mut Daemon, &mut Cri)) {
     });
 }
 
-/// One at a time: the sockets of all shims of a machine are in one directory, which is looked into.
-fn with(namespace: Option<&str>, test: impl FnOnce(&mut Daemon)) {
+/// One test at a time: the sockets of all shims of a machine are in one directory, which is looked into.
+pub fn turn() -> MutexGuard<'static, ()> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(|e| e.into_inner());
+    ONE_AT_A_TIME.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+fn with(namespace: Option<&str>, test: impl FnOnce(&mut Daemon)) {
+    let _turn = turn();
     assert!(
         nix::unistd::geteuid().is_root(),
         "containerd needs root: sudo scripts/test"

@@ -1,5 +1,6 @@
 //! The shim without containerd: started as containerd starts it, spoken to over its own socket.
 
+use crate::daemon::turn;
 use containerd_shim_protos::api::{
     ConnectRequest, CreateTaskRequest, DeleteRequest, ExecProcessRequest, KillRequest,
     ShutdownRequest, StartRequest, WaitRequest,
@@ -16,6 +17,7 @@ use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::MutexGuard;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -25,6 +27,8 @@ pub const NAMESPACE: &str = "podshim-direct";
 /// A place for bundles and sockets, and the shims that were started there.
 pub struct Direct {
     pub dir: TempDir,
+    /// Their ids, and where their sockets are, are the same for all.
+    _turn: MutexGuard<'static, ()>,
 }
 
 /// A deadline for a call.
@@ -37,6 +41,7 @@ impl Direct {
         let dir = tempfile::Builder::new().prefix("podshim-direct-").tempdir();
         let direct = Direct {
             dir: dir.expect("a temporary directory"),
+            _turn: turn(),
         };
         let program = std::env::var_os("PODSHIM_TEST_BIN");
         let program = program.unwrap_or(env!("CARGO_BIN_EXE_podshim").into());

@@ -140,11 +140,20 @@ pub fn pause_pid(uid: &str, containers: &[String]) -> i32 {
 
 /// Proportional set size of a process in KiB.
 pub fn pss_kib(pid: i32) -> u64 {
+    memory_kib(pid, "Pss:")
+}
+
+/// What a process has for itself and nobody else, files not counted, in KiB: whether others run the same program does not matter.
+pub fn anonymous_kib(pid: i32) -> u64 {
+    memory_kib(pid, "Anonymous:")
+}
+
+fn memory_kib(pid: i32, what: &str) -> u64 {
     let rollup = proc_file(pid, "smaps_rollup");
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let line = rollup.lines().find_map(|line| line.strip_prefix(what));
     let kib = line.and_then(|rest| rest.trim().strip_suffix(" kB"));
     kib.and_then(|n| n.trim().parse().ok())
-        .unwrap_or_else(|| panic!("no Pss of {pid} in: {rollup}"))
+        .unwrap_or_else(|| panic!("no {what} of {pid} in: {rollup}"))
 }
 
 /// A field of `/proc/<pid>/status`.

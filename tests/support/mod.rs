@@ -14,7 +14,8 @@ pub use command::{Background, Ran, background, run, run_with_input, until};
 pub use host::{Host, on_each_runtime, remove_cgroups};
 pub use image::{IMAGE, NGINX, images};
 pub use leftovers::{
-    cgroups_of, instance_pids, left_behind, life_of, pause_pid, proc_file, pss_kib, status_field,
+    anonymous_kib, cgroups_of, instance_pids, left_behind, life_of, pause_pid, proc_file, pss_kib,
+    status_field,
 };
 pub use pod::{Pod, container, pod, sh, state, status, with};
 pub use random::{Random, number, seed};
