@@ -146,6 +146,22 @@ hand_back() {
 	[ "$(id -u)" != 0 ] || [ ! -d target ] || chown -R --reference="$repo" target
 }
 
+# Measuring ----------------------------------------------------------------------------------------------------------------
+
+now_us() { echo $(($(date +%s%N) / 1000)); }
+
+# timed FILE COMMAND...: how long it takes, in microseconds, appended to the file.
+timed() {
+	file=$1
+	shift
+	begin=$(now_us)
+	"$@"
+	echo $(($(now_us) - begin)) >>"$file"
+}
+
+# median FILE: of the numbers in its lines.
+median() { sort -n "$1" | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
+
 # Counted steps -------------------------------------------------------------------------------------------------------------
 
 passed=0
