@@ -10,6 +10,7 @@ mod network {
     mod cni;
     mod crash;
     mod forward;
+    mod names;
     mod ports;
     mod wire;
 }

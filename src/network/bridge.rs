@@ -12,7 +12,7 @@ use crate::network::record::{self, Locked, Record};
 use crate::network::routes::Routes;
 use crate::network::rules::{self, Rules};
 use crate::network::subnet::PIECES;
-use crate::network::{Job, Namespace, Published, Subnet, Up, forwarding};
+use crate::network::{Job, Namespace, Published, Subnet, Up, forwarding, withdraw};
 use nix::sched::{CloneFlags, unshare};
 use std::io;
 use std::net::IpAddr;
@@ -160,6 +160,7 @@ fn forget_dead(
     let is_dead = |uid: &&PodUid| !(job.exists)(uid);
     let dead: Vec<PodUid> = record.leases.keys().filter(is_dead).cloned().collect();
     for uid in dead {
+        withdraw(job.state, &uid)?;
         let link = owner.link_of(&uid);
         netlink
             .remove(&link)

@@ -24,6 +24,7 @@ mod instance;
 mod keeper;
 mod link;
 mod mounts;
+mod names;
 mod network;
 mod parts;
 mod pipes;

@@ -2,6 +2,7 @@
 
 use crate::cli::network::NetworkArg;
 use crate::pod::Script;
+use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -47,6 +48,9 @@ pub(in crate::cli) struct RunArgs {
     /// is configured, otherwise bridge
     #[arg(long, env = "PODSHIM_NETWORK", value_name = "NETWORK")]
     pub network: Option<NetworkArg>,
+    /// Let the pod find the other pods of its namespace on this machine by name, in its /etc/hosts
+    #[arg(long, env = "PODSHIM_POD_NAMES", value_parser = BoolishValueParser::new())]
+    pub pod_names: bool,
     /// First crash back-off in seconds; the rest doubles up to the longest
     #[arg(long, env = "PODSHIM_BACKOFF_INITIAL", value_name = "SECONDS")]
     pub backoff_initial: Option<f64>,
