@@ -34,8 +34,7 @@ fn asked<'a>(host: &'a Host, manifest: &Value) -> Pod<'a> {
 
 #[track_caller]
 fn until_fetched(from: &Pod<'_>, name: &str) {
-    // Debian's busybox is linked so that its wget crashes on any name.
-    let script = format!("printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc {name} 80 | tail -n 1");
+    let script = format!("timeout 5 wget -q -O - http://{name}/");
     until(10, &format!("{} fetches from {name}", from.name), || {
         let ran = from.exec("c", &script);
         match ran.code {

@@ -45,7 +45,7 @@ pub(in crate::cli) struct RunArgs {
     #[arg(long, value_name = "CONTAINER", conflicts_with = "detach")]
     pub exit_code_from: Option<String>,
     /// Network of a pod without hostNetwork: none, host, bridge, bridge:RANGE,RANGE, cni, cni:NAME or ns:PATH; without it cni if one
-    /// is configured, otherwise bridge
+    /// is configured, otherwise bridge, which turns on the forwarding of packets and leaves it on
     #[arg(long, env = "PODSHIM_NETWORK", value_name = "NETWORK")]
     pub network: Option<NetworkArg>,
     /// Let the pod find the other pods of its namespace on this machine by name, in its /etc/hosts
