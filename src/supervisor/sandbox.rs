@@ -12,11 +12,14 @@ use crate::sys;
 use crate::volume::{self, VolumeDirs, VolumeInput};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+/// Largest hosts file that is overwritten with empty lines before it is cut, in bytes: none of ours is longer.
+const MAX_PADDED_BYTES: u64 = 1024 * 1024;
 /// Size of the pod's `/dev/shm`. Source: the kubelet's and Docker's default.
 const SHM_OPTIONS: &str = "size=67108864,mode=1777";
 
@@ -201,21 +204,55 @@ pub(super) fn hosts(context: &Context) -> PathBuf {
 }
 
 /// Gives a file that others read at any time another text, in place. Until it is cut to its length, what is left of the longer one
-/// before is empty lines.
+/// before is empty lines. Containers may write there, too, as much as they like: no more is read than what could be ours.
 fn rewrite(path: &Path, text: &str) -> io::Result<()> {
-    let now = std::fs::read(path).unwrap_or_default();
-    if now == text.as_bytes() {
+    let mut options = File::options();
+    let options = options.read(true).write(true).create(true);
+    let file = options.truncate(false).open(path)?;
+    let (length, wanted) = (file.metadata()?.len(), text.len() as u64);
+    let mut now = vec![0; text.len()];
+    if length == wanted && file.read_exact_at(&mut now, 0).is_ok() && now == text.as_bytes() {
         return Ok(());
     }
     let mut bytes = text.as_bytes().to_vec();
-    bytes.resize(now.len().max(text.len()), b'\n');
-    let mut options = std::fs::OpenOptions::new();
-    let file = options
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)?;
+    if (wanted..=MAX_PADDED_BYTES).contains(&length) {
+        bytes.resize(usize::try_from(length).unwrap_or(text.len()), b'\n');
+    }
     file.write_all_at(&bytes, 0)?;
-    file.set_len(text.len() as u64)?;
+    file.set_len(wanted)?;
     file.set_permissions(std::fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_gets_another_text_in_place_whatever_was_written_into_it() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("hosts");
+        rewrite(&path, "first\n").expect("made");
+        let same = File::open(&path).expect("there");
+        let huge = || File::options().write(true).open(&path)?.set_len(1 << 40);
+        for (text, before) in [
+            ("longer than the first\n", None),
+            ("short\n", None),
+            ("short\n", Some("other\n")),
+            ("", None),
+            ("again\n", Some("x")),
+        ] {
+            if let Some(before) = before {
+                std::fs::write(&path, before).expect("a container wrote");
+            }
+            rewrite(&path, text).expect("written");
+            assert_eq!(
+                io::read_to_string(File::open(&path).expect("there")).expect("read"),
+                text
+            );
+        }
+        // A terabyte of holes is neither read nor filled.
+        huge().expect("a container wrote");
+        rewrite(&path, "end\n").expect("written");
+        assert_eq!(io::read_to_string(same).expect("the same file"), "end\n");
+    }
 }
