@@ -31,6 +31,12 @@ pub fn kill_all(pids: Vec<i32>) {
     }
 }
 
+/// Kills all of podshim that works on the network of a pod of this host.
+pub fn kill_network(host: &Host) {
+    kill_all(processes(host, "__network"));
+    kill_all(processes(host, "__supervisor"));
+}
+
 #[test]
 fn a_killed_supervisor_or_helper_leaves_nothing_of_the_network() {
     on_each_runtime(|host| {
@@ -44,8 +50,7 @@ fn a_killed_supervisor_or_helper_leaves_nothing_of_the_network() {
         for (round, moment) in MOMENTS_MS.iter().enumerate() {
             let run = host.background(["run", "-d", "-f", manifest]);
             sleep(Duration::from_millis(*moment));
-            kill_all(processes(host, "__network"));
-            kill_all(processes(host, "__supervisor"));
+            kill_network(host);
             let _ = run.wait();
             if host.podshim(["get", "p"]).code != Some(0) {
                 // It was killed before the pod existed.
@@ -58,8 +63,7 @@ fn a_killed_supervisor_or_helper_leaves_nothing_of_the_network() {
             }
             let delete = host.background(["delete", "p", "--force"]);
             sleep(Duration::from_millis(*moment));
-            kill_all(processes(host, "__network"));
-            kill_all(processes(host, "__supervisor"));
+            kill_network(host);
             let _ = delete.wait();
             host.podshim(["delete", "p", "--force", "--ignore-not-found"])
                 .expect(0);

@@ -1,7 +1,7 @@
 //! Machines that drop what they forward unless they are told otherwise, as Docker leaves them, and machines without nft. podshim
 //! runs on an island of the test's own, so this machine's policy is never touched.
 
-use super::crash::{kill_all, processes};
+use super::crash::kill_network;
 use super::machine::{Island, Machine};
 use super::wire::{free_port, ips, serve};
 use crate::support::{Background, Host, Pod, background, on_each_runtime, pod, sh, until, with};
@@ -212,15 +212,11 @@ fn without_nft_iptables_does_all_and_keeps_nothing_whenever_it_is_cut_short() {
         for moment in MOMENTS_MS {
             let run = host.background(["run", "-d", "-f", manifest]);
             sleep(Duration::from_millis(moment));
-            let kill = || {
-                kill_all(processes(host, "__network"));
-                kill_all(processes(host, "__supervisor"));
-            };
-            kill();
+            kill_network(host);
             let _ = run.wait();
             let delete = host.background(["delete", "a", "--force"]);
             sleep(Duration::from_millis(moment));
-            kill();
+            kill_network(host);
             let _ = delete.wait();
             host.podshim(["delete", "a", "--force", "--ignore-not-found"])
                 .expect(0);
