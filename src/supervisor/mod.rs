@@ -25,6 +25,7 @@ mod keeper;
 mod link;
 mod logs;
 mod mounts;
+mod names;
 mod network;
 mod parts;
 mod pipes;
