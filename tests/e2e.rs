@@ -10,6 +10,7 @@ mod e2e {
     mod commands;
     mod copy;
     mod debug;
+    mod devices;
     mod environment;
     mod explain;
     mod foreground;

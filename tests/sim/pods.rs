@@ -60,6 +60,7 @@ pub fn container(name: &str, role: Role) -> Container {
         restart_rules: Vec::new(),
         lifecycle: Lifecycle::default(),
         mounts: Vec::new(),
+        devices: Vec::new(),
         security: ContainerSecurity::default(),
         termination_message_path: "/dev/termination-log".into(),
         termination_message_from_logs: false,
