@@ -12,6 +12,7 @@ mod e2e {
     mod debug;
     mod devices;
     mod environment;
+    mod eviction;
     mod explain;
     mod foreground;
     mod health;

@@ -8,6 +8,9 @@ use crate::pod::state::{Cause, Sandbox, Teardown};
 use crate::pod::{Action, Phase, Terminated, words};
 use std::time::Duration;
 
+/// The grace of a pod that takes more than it may, whatever its own. Source: kubelet, `immediateEvictionGracePeriodSeconds`.
+const EVICTION_GRACE: Duration = Duration::from_secs(1);
+
 impl Turn<'_> {
     /// Decides whether everything has to go, from the facts alone.
     pub fn judge(&mut self) {
@@ -66,7 +69,7 @@ impl Turn<'_> {
         let before = self.state.teardown;
         self.state.teardown = Some(Teardown {
             cause: match before.map(|teardown| teardown.cause) {
-                Some(Cause::Deadline) => Cause::Deadline,
+                Some(cause @ (Cause::Deadline | Cause::Evicted)) => cause,
                 Some(
                     Cause::Stop | Cause::Completed | Cause::SandboxLost | Cause::RestartAll { .. },
                 )
@@ -80,6 +83,18 @@ impl Turn<'_> {
             let text = format!("Stopping pod {} within {seconds}s", self.spec.name);
             self.tell("Stopping", None, &text);
         }
+    }
+
+    /// Begins a teardown with the grace of an eviction, or shortens the one that runs.
+    pub fn evict(&mut self) {
+        let until = self.now.mono + EVICTION_GRACE;
+        let before = self.state.teardown;
+        self.state.teardown = Some(Teardown {
+            cause: Cause::Evicted,
+            until: before.map_or(until, |teardown| teardown.until.min(until)),
+            force: before.is_some_and(|teardown| teardown.force),
+        });
+        self.shorten_stops(until, false);
     }
 
     /// What brings a teardown closer to its end.
