@@ -5,6 +5,7 @@
 mod action;
 mod disk;
 mod engine;
+mod grace;
 mod input;
 mod machine;
 mod policy;

@@ -141,6 +141,14 @@ pub(super) fn failure(reason: FailureReason, what: &str, cause: &dyn Error) -> F
     Failure { reason, message }
 }
 
+/// A failure that is nobody's in particular.
+pub(super) fn plain(message: String) -> Failure {
+    Failure {
+        reason: FailureReason::Other,
+        message,
+    }
+}
+
 /// A failure of the sandbox, network, volumes or removal.
 pub(super) fn other(what: &str, cause: &dyn Error) -> Failure {
     failure(FailureReason::Other, what, cause)

@@ -11,7 +11,7 @@ use crate::network::Network;
 use crate::pod::{Failure, FailureReason, InstanceKind};
 use crate::runtime::{CreateCall, InitIo, Quirks};
 use crate::stdio::{self, ConsoleSocket, LogFile, LogLimits, StdioPipes};
-use crate::supervisor::context::{Context, failure, other, runtime_failure};
+use crate::supervisor::context::{Context, failure, other, plain, runtime_failure};
 use crate::supervisor::{FileId, Hands, Process, parts, sandbox};
 use crate::sys;
 use crate::volume;
@@ -132,10 +132,9 @@ fn still_there(context: &Context, hands: &Hands, sandbox: &Sandbox) -> Result<()
     if same {
         return Ok(());
     }
-    Err(Failure {
-        reason: FailureReason::Other,
-        message: "the sandbox ended while the container was created".into(),
-    })
+    Err(plain(
+        "the sandbox ended while the container was created".into(),
+    ))
 }
 
 fn write_pause_bundle(context: &Context, instance: &InstanceId) -> Result<InitIo, Failure> {
@@ -202,10 +201,10 @@ fn write_container_bundle(
         reason: FailureReason::CreateContainerError,
         message: format!("image `{}` has not been resolved", container.image),
     })?;
-    let sandbox = hands.sandbox.as_ref().ok_or_else(|| Failure {
-        reason: FailureReason::Other,
-        message: "there is no sandbox to join".into(),
-    })?;
+    let sandbox = hands
+        .sandbox
+        .as_ref()
+        .ok_or_else(|| plain("there is no sandbox to join".into()))?;
     let rootfs = bundle.join("rootfs");
     mount_root(context, instance, image, &rootfs)
         .map_err(|e| bundle_failure("cannot mount the root file system", &e))?;

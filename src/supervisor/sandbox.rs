@@ -5,7 +5,7 @@ use crate::manifest::downward;
 use crate::pod::{Failure, FailureReason};
 use crate::store::{Dirs, PodDir};
 use crate::supervisor::Hands;
-use crate::supervisor::context::{Context, other};
+use crate::supervisor::context::{Context, failure, other, plain};
 use crate::supervisor::strays::kill_strays;
 use crate::sys;
 use crate::volume::{self, VolumeDirs, VolumeInput};
@@ -83,13 +83,10 @@ pub(super) fn prepare_volumes(context: &Context) -> Result<BTreeMap<String, Path
         let host = context.host_mounts.as_ref().map(AsFd::as_fd);
         let host = host.filter(|_| volume.source.is_of_host());
         if host.is_none() && volume.source.is_of_host() {
-            return Err(Failure {
-                reason: FailureReason::Other,
-                message: format!(
-                    "cannot share the mounts of volume `{}`: the keeper has lost the host's mount namespace",
-                    volume.name
-                ),
-            });
+            return Err(plain(format!(
+                "cannot share the mounts of volume `{}`: the keeper has lost the host's mount namespace",
+                volume.name
+            )));
         }
         if let Some(path) = paths.get_mut(&volume.name) {
             let place = dirs.shared.join(&volume.name);
@@ -192,7 +189,7 @@ pub(super) fn write_hosts(context: &Context, hands: &Hands) -> Result<(), Failur
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644))
     };
     write().map_err(|e| {
-        crate::supervisor::context::failure(
+        failure(
             FailureReason::CreateContainerError,
             "cannot write the pod's hosts file",
             &e,
