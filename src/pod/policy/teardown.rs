@@ -65,39 +65,39 @@ impl Turn<'_> {
         let seconds = grace_seconds.unwrap_or(self.spec.grace_seconds);
         let (at, shortest) = self.state.deletion.unwrap_or((self.now.wall, u64::MAX));
         self.state.deletion = Some((at, seconds.min(shortest)));
-        let mut grace = self.grace(Duration::from_secs(seconds));
-        self.shorten_stops(grace, force);
         let before = self.state.teardown;
-        if let Some(teardown) = before {
-            grace.shorten(teardown.grace);
-        }
-        self.state.teardown = Some(Teardown {
-            cause: match before.map(|teardown| teardown.cause) {
-                Some(cause @ (Cause::Deadline | Cause::Evicted)) => cause,
-                Some(
-                    Cause::Stop | Cause::Completed | Cause::SandboxLost | Cause::RestartAll { .. },
-                )
-                | None => Cause::Stop,
-            },
-            grace,
-            force: force || before.is_some_and(|teardown| teardown.force),
-        });
+        let cause = match before.map(|teardown| teardown.cause) {
+            Some(cause @ (Cause::Deadline | Cause::Evicted)) => cause,
+            Some(
+                Cause::Stop | Cause::Completed | Cause::SandboxLost | Cause::RestartAll { .. },
+            )
+            | None => Cause::Stop,
+        };
+        self.end_within(cause, Duration::from_secs(seconds), force);
         if before.is_none() {
             let text = format!("Stopping pod {} within {seconds}s", self.spec.name);
             self.tell("Stopping", None, &text);
         }
     }
 
-    /// Begins a teardown with the grace of an eviction, or shortens the one that runs.
+    /// The pod takes more than it may.
     pub fn evict(&mut self) {
-        let until = self.now.mono + EVICTION_GRACE;
+        self.end_within(Cause::Evicted, EVICTION_GRACE, false);
+    }
+
+    /// Begins a teardown with this grace, or shortens the one that runs.
+    fn end_within(&mut self, cause: Cause, length: Duration, force: bool) {
+        let mut grace = self.grace(length);
+        self.shorten_stops(grace, force);
         let before = self.state.teardown;
+        if let Some(teardown) = before {
+            grace.shorten(teardown.grace);
+        }
         self.state.teardown = Some(Teardown {
-            cause: Cause::Evicted,
-            until: before.map_or(until, |teardown| teardown.until.min(until)),
-            force: before.is_some_and(|teardown| teardown.force),
+            cause,
+            grace,
+            force: force || before.is_some_and(|teardown| teardown.force),
         });
-        self.shorten_stops(until, false);
     }
 
     /// What brings a teardown closer to its end.
