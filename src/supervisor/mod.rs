@@ -24,6 +24,7 @@ mod images;
 mod instance;
 mod keeper;
 mod link;
+mod logs;
 mod mounts;
 mod network;
 mod parts;
