@@ -374,6 +374,7 @@ impl Loop {
                 kind,
                 answer,
             }),
+            Completion::Measured(used, problem) => self.step(Input::Measured { used, problem }),
             Completion::Vanished { instance, exit } => {
                 if self.world.live.contains_key(&instance) {
                     self.world.finish(instance, exit);

@@ -3,7 +3,9 @@
 use crate::base::{Exit, InstanceId};
 use crate::image::Image;
 use crate::manifest::{Container, ProbeKind};
-use crate::pod::{Failure, InstanceKind, Machine, OpId, Outcome, ProbeAnswer, Refusal, RequestId};
+use crate::pod::{
+    DiskUse, Failure, InstanceKind, Machine, OpId, Outcome, ProbeAnswer, Refusal, RequestId,
+};
 use crate::stdio::{PumpReport, Stop};
 use crate::store::ExitRecord;
 use crate::supervisor::context::Context;
@@ -109,6 +111,8 @@ pub(super) enum Completion {
         kind: ProbeKind,
         answer: ProbeAnswer,
     },
+    /// The disk was measured: what was found, and why not everything.
+    Measured(DiskUse, Option<String>),
     /// A process that is not the keeper's child ended: nobody will reap it for us.
     Vanished { instance: InstanceId, exit: Exit },
 }
