@@ -3,7 +3,12 @@
 use crate::daemon::with_containerd;
 use crate::direct::{Direct, connect, end, exec, run, shut_down, soon};
 use crate::support::{anonymous_kib, pss_kib, until};
+use crate::versions::{Version, on_each_version};
 use containerd_shim_protos::api::ConnectRequest;
+
+on_each_version! {
+    many_containers_leave_nothing,
+}
 
 /// Memory of the idle shim of a pod of three, in KiB of proportional set size: the goal.
 const MAX_IDLE_PSS_KIB: u64 = 1024;
@@ -23,7 +28,7 @@ fn the_shim_of_an_idle_pod_stays_within_its_memory() {
         Some(_) => MAX_IDLE_PSS_KIB,
         None => MAX_IDLE_PSS_KIB_UNOPTIMISED,
     };
-    with_containerd(|c| {
+    with_containerd(Version::Installed, |c| {
         let flags = ["-d", "--annotation", "io.kubernetes.cri.sandbox-id=p"];
         for id in ["p", "a", "b"] {
             c.sh(&flags, id, "exec sleep 1000").expect(0);
@@ -42,9 +47,8 @@ fn the_shim_of_an_idle_pod_stays_within_its_memory() {
     });
 }
 
-#[test]
-fn many_containers_leave_nothing() {
-    with_containerd(|c| {
+fn many_containers_leave_nothing(on: Version) {
+    with_containerd(on, |c| {
         for n in 0..CHURN {
             let id = format!("n{n}");
             c.sh(&["--rm"], &id, "exit 3").expect(3);

@@ -3,11 +3,21 @@
 use crate::cri::{Cri, CriPod, EXITED, NOT_READY, READY, RUNNING};
 use crate::daemon::{Daemon, with_cri};
 use crate::support::{proc_file, until};
+use crate::versions::{Version, on_each_version};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+
+on_each_version! {
+    a_pod_of_the_cri_plugin_looks_the_same_on_podshim_and_on_the_stock_shim,
+    one_shim_serves_a_pod_and_each_pod_has_its_own,
+    each_way_to_configure_the_shim_runs_pods,
+    a_containerd_that_comes_back_finds_pods_exit_codes_and_every_line,
+    a_shim_that_is_killed_takes_its_pod_along_and_the_next_pod_runs,
+    a_pause_that_dies_leaves_the_others_running_and_no_shim_behind,
+}
 
 /// Waits until a container has ended; its status.
 #[track_caller]
@@ -150,9 +160,8 @@ fn life(c: &Daemon, cri: &mut Cri, handler: &str) -> Vec<String> {
     seen
 }
 
-#[test]
-fn a_pod_of_the_cri_plugin_looks_the_same_on_podshim_and_on_the_stock_shim() {
-    with_cri(|c, cri| {
+fn a_pod_of_the_cri_plugin_looks_the_same_on_podshim_and_on_the_stock_shim(on: Version) {
+    with_cri(on, |c, cri| {
         let own = life(c, cri, "podshim");
         let stock = life(c, cri, "stock");
         let named = |all: Vec<String>, name: &str| -> Vec<String> {
@@ -175,9 +184,8 @@ fn a_pod_of_the_cri_plugin_looks_the_same_on_podshim_and_on_the_stock_shim() {
     });
 }
 
-#[test]
-fn one_shim_serves_a_pod_and_each_pod_has_its_own() {
-    with_cri(|c, cri| {
+fn one_shim_serves_a_pod_and_each_pod_has_its_own(on: Version) {
+    with_cri(on, |c, cri| {
         let (one, two) = (
             begin(c, cri, "one", "podshim"),
             begin(c, cri, "two", "podshim"),
@@ -198,18 +206,16 @@ fn one_shim_serves_a_pod_and_each_pod_has_its_own() {
     });
 }
 
-#[test]
-fn each_way_to_configure_the_shim_runs_pods() {
-    with_cri(|c, cri| {
-        // containerd 1.6 ignores `runtime_path`. It finds this first, and what it says to its own shim is said to podshim.
-        let stock = c.path("bin").join("containerd-shim-runc-v2");
-        let own = c.path("bin").join("containerd-shim-podshim-v1");
-        fs::write(
-            &stock,
-            format!("#!/bin/sh\nexec {} \"$@\"\n", own.display()),
-        )
-        .expect("a file of ours");
-        fs::set_permissions(&stock, PermissionsExt::from_mode(0o755)).expect("a file of ours");
+fn each_way_to_configure_the_shim_runs_pods(on: Version) {
+    with_cri(on, |c, cri| {
+        if on.number() < (1, 7) {
+            // containerd 1.6 ignores `runtime_path`. It finds this first, and what it says to its own shim is said to podshim.
+            let stock = c.path("bin").join("containerd-shim-runc-v2");
+            let own = c.path("bin").join("containerd-shim-podshim-v1");
+            let text = format!("#!/bin/sh\nexec {} \"$@\"\n", own.display());
+            fs::write(&stock, text).expect("a file of ours");
+            fs::set_permissions(&stock, PermissionsExt::from_mode(0o755)).expect("a file of ours");
+        }
         for (handler, root) in [
             ("file", Some("root-of-file")),
             ("path", Some("root-of-path")),
@@ -233,9 +239,8 @@ fn each_way_to_configure_the_shim_runs_pods() {
     });
 }
 
-#[test]
-fn a_containerd_that_comes_back_finds_pods_exit_codes_and_every_line() {
-    with_cri(|c, cri| {
+fn a_containerd_that_comes_back_finds_pods_exit_codes_and_every_line(on: Version) {
+    with_cri(on, |c, cri| {
         let pod = begin(c, cri, "p", "podshim");
         let writes = cri.sh(
             &pod,
@@ -286,9 +291,8 @@ fn a_containerd_that_comes_back_finds_pods_exit_codes_and_every_line() {
     });
 }
 
-#[test]
-fn a_shim_that_is_killed_takes_its_pod_along_and_the_next_pod_runs() {
-    with_cri(|c, cri| {
+fn a_shim_that_is_killed_takes_its_pod_along_and_the_next_pod_runs(on: Version) {
+    with_cri(on, |c, cri| {
         let pod = begin(c, cri, "p", "podshim");
         let a = cri.sh(&pod, "a", "sleep 1000 & exec sleep 1001");
         let b = cri.sh(&pod, "b", "exec sleep 1002");
@@ -315,9 +319,8 @@ fn a_shim_that_is_killed_takes_its_pod_along_and_the_next_pod_runs() {
     });
 }
 
-#[test]
-fn a_pause_that_dies_leaves_the_others_running_and_no_shim_behind() {
-    with_cri(|c, cri| {
+fn a_pause_that_dies_leaves_the_others_running_and_no_shim_behind(on: Version) {
+    with_cri(on, |c, cri| {
         let pod = begin(c, cri, "p", "podshim");
         let a = cri.sh(&pod, "a", "exec sleep 1000");
         kill(Pid::from_raw(init(c, &pod.id)), Signal::SIGKILL).expect("it runs");
