@@ -1,6 +1,7 @@
 //! How containerd is configured for these tests: in the form of its version, with everything below one directory.
 
 use crate::cri::PAUSE;
+use crate::support::runtimes;
 use crate::versions::Version;
 use serde_json::json;
 use std::fmt::Display;
@@ -56,6 +57,9 @@ fn cri(form: u32, dir: &Path) -> String {
         let options = format!("BinaryName = \"runc\"\nRoot = \"{dir}/root-of-{name}\"\n");
         fs::write(cni.join(name), options).expect("a file of ours");
     }
+    let mut names = runtimes();
+    names.push("crun".to_owned());
+    let with_runtimes: String = names.iter().map(|name| pair(name, &cni)).collect();
     let images = match form {
         2 => format!(
             "[plugins.\"{CRI}\"]\nsandbox_image = \"{PAUSE}\"\nstream_server_port = \"0\"\n"
@@ -78,10 +82,9 @@ runtime_type = "io.containerd.podshim.v1"
 runtime_type = "{dir}/bin/containerd-shim-podshim-v1"
 [plugins."{CRI}".containerd.runtimes.path.options]
 ConfigPath = "{dir}/cni/path"
-[plugins."{CRI}".containerd.runtimes.stock]
-runtime_type = "io.containerd.runc.v2"
 "#
-    ) + &documented("file", &dir)
+    ) + &with_runtimes
+        + &documented("file", &dir)
         + &documented("typed", &dir)
         + &format!("Root = \"{dir}/root-of-typed\"\n");
     images
@@ -89,6 +92,22 @@ runtime_type = "io.containerd.runc.v2"
             2 => handlers,
             _ => handlers.replace(CRI, CRI_RUNTIME),
         }
+}
+
+/// The handlers `podshim-NAME` and `stock-NAME`, this shim and containerd's own with this runtime.
+fn pair(name: &str, dir: &Path) -> String {
+    let (binary, options) = (
+        format!("BinaryName = \"{name}\"\n"),
+        dir.join(format!("options-{name}")),
+    );
+    fs::write(&options, &binary).expect("a file of ours");
+    let of = |shim: &str, kind: &str, options: &str| {
+        let table = format!("[plugins.\"{CRI}\".containerd.runtimes.{shim}-{name}");
+        format!("{table}]\nruntime_type = \"{kind}\"\n{table}.options]\n{options}\n")
+    };
+    let file = format!("ConfigPath = \"{}\"", options.display());
+    of("podshim", "io.containerd.podshim.v1", &file)
+        + &of("stock", "io.containerd.runc.v2", &binary)
 }
 
 /// A handler as README.md has it, in the order there, with a name of its own and the paths of this test.

@@ -1,5 +1,6 @@
 //! A client of containerd's CRI plugin.
 
+use crate::daemon::Daemon;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -94,14 +95,22 @@ impl Cri {
         Ok(())
     }
 
-    /// Begins a pod with this handler.
+    /// Begins a pod with this handler; `edit` changes its namespaces.
     #[track_caller]
-    pub fn pod(&mut self, name: &str, handler: &str, cgroup: &str, logs: &Path) -> CriPod {
+    pub fn pod(
+        &mut self,
+        name: &str,
+        handler: &str,
+        c: &Daemon,
+        edit: impl FnOnce(&mut Value),
+    ) -> CriPod {
+        let mut namespaces = json!({"pid": 1, "network": POD});
+        edit(&mut namespaces);
         let config = json!({
             "metadata": {"name": name, "uid": format!("uid-{name}"), "namespace": "default", "attempt": 0},
             "hostname": name,
-            "log_directory": logs.join(name),
-            "linux": {"cgroup_parent": format!("/{cgroup}"), "security_context": {"namespace_options": {"pid": 1, "network": POD}}},
+            "log_directory": c.path("logs").join(name),
+            "linux": {"cgroup_parent": format!("/{}", c.cgroup), "security_context": {"namespace_options": namespaces}},
         });
         let request = json!({"config": config, "runtime_handler": handler});
         let answer = self.call("RunPodSandbox", request);
@@ -114,31 +123,30 @@ impl Cri {
     /// Makes and starts a container that runs a shell script; its id.
     #[track_caller]
     pub fn sh(&mut self, pod: &CriPod, name: &str, script: &str) -> String {
-        self.container(pod, name, script, json!({}))
+        self.container(pod, name, script, |_| {})
     }
 
-    /// The same with resources.
+    /// The same; `edit` changes its configuration.
     #[track_caller]
     pub fn container(
         &mut self,
         pod: &CriPod,
         name: &str,
         script: &str,
-        resources: Value,
+        edit: impl FnOnce(&mut Value),
     ) -> String {
-        let pids = &pod.config["linux"]["security_context"]["namespace_options"];
-        let request = json!({
-            "pod_sandbox_id": pod.id,
-            "config": {
-                "metadata": {"name": name, "attempt": 0},
-                "image": {"image": IMAGE},
-                "command": ["sh", "-c", script],
-                "envs": [{"key": "WHO", "value": name}],
-                "log_path": format!("{name}.log"),
-                "linux": {"resources": resources, "security_context": {"namespace_options": pids}},
-            },
-            "sandbox_config": pod.config,
+        let namespaces = &pod.config["linux"]["security_context"]["namespace_options"];
+        let mut config = json!({
+            "metadata": {"name": name, "attempt": 0},
+            "image": {"image": IMAGE},
+            "command": ["sh", "-c", script],
+            "envs": [{"key": "WHO", "value": name}],
+            "log_path": format!("{name}.log"),
+            "linux": {"resources": {}, "security_context": {"namespace_options": namespaces}},
         });
+        edit(&mut config);
+        let request =
+            json!({"pod_sandbox_id": pod.id, "config": config, "sandbox_config": pod.config});
         let made = self.call("CreateContainer", request);
         let id = text(&made["container_id"]);
         self.call("StartContainer", json!({"container_id": id}));

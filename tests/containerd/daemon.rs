@@ -30,6 +30,10 @@ const NETWORKS: &str = "/run/netns";
 /// The namespace of everything that the CRI plugin runs.
 const CRI_NAMESPACE: &str = "k8s.io";
 
+/// Starts containerd in a mount namespace of its own, which hears of the machine's mounts and is not heard.
+const HIDE_UNIFIED: &str = "exec unshare --mount --propagation slave sh -c \
+    'umount /sys/fs/cgroup/unified 2>/dev/null; exec containerd --config \"$0\"' \"$0\"";
+
 /// A containerd that is this test's alone.
 pub struct Daemon {
     pub version: Version,
@@ -38,6 +42,8 @@ pub struct Daemon {
     /// The cgroup that its containers are below.
     pub cgroup: String,
     process: Option<Background>,
+    /// Where containerd sees only the first version of cgroups.
+    is_without_unified: bool,
 }
 
 /// What tests of this machine share, as it was before.
@@ -53,11 +59,23 @@ pub fn with_containerd(on: Version, test: impl FnOnce(&mut Daemon)) {
 
 /// The same with the CRI plugin, and a client of it.
 pub fn with_cri(on: Version, test: impl FnOnce(&mut Daemon, &mut Cri)) {
+    with(on, Some(CRI_NAMESPACE), |c| plugin(c, test));
+}
+
+/// The same where `/sys/fs/cgroup/unified` is not mounted.
+pub fn with_cri_without_unified(on: Version, test: impl FnOnce(&mut Daemon, &mut Cri)) {
     with(on, Some(CRI_NAMESPACE), |c| {
-        let mut cri = Cri::new(&c.socket());
-        until(60, "the CRI plugin is ready", || cri.is_ready());
-        test(c, &mut cri);
+        c.stop();
+        c.is_without_unified = true;
+        c.start();
+        plugin(c, test);
     });
+}
+
+fn plugin(c: &mut Daemon, test: impl FnOnce(&mut Daemon, &mut Cri)) {
+    let mut cri = Cri::new(&c.socket());
+    until(60, "the CRI plugin is ready", || cri.is_ready());
+    test(c, &mut cri);
 }
 
 /// One test at a time: the sockets of all shims of a machine are in one directory, which is looked into.
@@ -105,6 +123,7 @@ impl Daemon {
             namespace: namespace.unwrap_or(&cgroup).to_owned(),
             cgroup,
             process: None,
+            is_without_unified: false,
         };
         let bin = daemon.path("bin");
         fs::create_dir(&bin).expect("a directory of ours");
@@ -149,8 +168,12 @@ impl Daemon {
         let config = config(self.version, self.dir.path(), self.has_cri());
         let file = self.path("config.toml");
         fs::write(&file, config).expect("a file of ours");
-        let mut command = Command::new("containerd");
-        command.arg("--config").arg(&file);
+        let mut command = Command::new("sh");
+        let script = match self.is_without_unified {
+            true => HIDE_UNIFIED,
+            false => "exec containerd --config \"$0\"",
+        };
+        command.arg("-c").arg(script).arg(&file);
         self.environment(&mut command);
         self.process = Some(background(&mut command, b""));
         // `ctr` waits for seconds before it tries a second time.
@@ -294,7 +317,10 @@ impl Daemon {
             }
         }
         for name in names(&Path::new("/run/containerd/runc").join(&self.namespace)) {
-            left.push(format!("container of the runtime: {name}"));
+            // crun has this for itself and keeps it.
+            if name != ".empty-directory" {
+                left.push(format!("container of the runtime: {name}"));
+            }
         }
         left
     }

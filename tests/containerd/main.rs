@@ -5,11 +5,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod alike;
 mod config;
 mod cri;
+mod cycles;
 mod daemon;
 mod direct;
 mod faults;
+mod features;
 mod installed;
 mod life;
 mod memory;

@@ -1,14 +1,10 @@
-//! What a pod costs while nothing happens, and what many pods leave behind: nothing.
+//! What a pod costs while nothing happens, and after many processes.
 
 use crate::daemon::with_containerd;
 use crate::direct::{Direct, connect, end, exec, run, shut_down, soon};
 use crate::support::{anonymous_kib, pss_kib, until};
-use crate::versions::{Version, on_each_version};
+use crate::versions::Version;
 use containerd_shim_protos::api::ConnectRequest;
-
-on_each_version! {
-    many_containers_leave_nothing,
-}
 
 /// Memory of the idle shim of a pod of three, in KiB of proportional set size: the goal.
 const MAX_IDLE_PSS_KIB: u64 = 1024;
@@ -18,8 +14,6 @@ const MAX_IDLE_PSS_KIB_UNOPTIMISED: u64 = 12 * 1024;
 const EXECS: [usize; 2] = [20, 60];
 /// What the shim may have grown meanwhile, in KiB: parts of the program that are read in late, nothing per process.
 const MAX_GROWTH_KIB: u64 = 256;
-/// Containers that come and go one after the other.
-const CHURN: usize = 30;
 
 /// `PODSHIM_TEST_BIN` names the released program.
 #[test]
@@ -43,15 +37,6 @@ fn the_shim_of_an_idle_pod_stays_within_its_memory() {
         });
         for id in ["a", "b", "p"] {
             c.remove(id);
-        }
-    });
-}
-
-fn many_containers_leave_nothing(on: Version) {
-    with_containerd(on, |c| {
-        for n in 0..CHURN {
-            let id = format!("n{n}");
-            c.sh(&["--rm"], &id, "exit 3").expect(3);
         }
     });
 }

@@ -11,7 +11,6 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 on_each_version! {
-    a_pod_of_the_cri_plugin_looks_the_same_on_podshim_and_on_the_stock_shim,
     one_shim_serves_a_pod_and_each_pod_has_its_own,
     each_way_to_configure_the_shim_runs_pods,
     a_containerd_that_comes_back_finds_pods_exit_codes_and_every_line,
@@ -21,7 +20,7 @@ on_each_version! {
 
 /// Waits until a container has ended; its status.
 #[track_caller]
-fn ended(cri: &mut Cri, container: &str) -> Value {
+pub fn ended(cri: &mut Cri, container: &str) -> Value {
     until(30, "the container has ended", || {
         let status = cri.status(container);
         (status["state"] == EXITED)
@@ -31,7 +30,7 @@ fn ended(cri: &mut Cri, container: &str) -> Value {
 }
 
 /// What a container wrote, without what CRI puts before each line.
-fn log(c: &Daemon, pod: &str, container: &str) -> String {
+pub fn log(c: &Daemon, pod: &str, container: &str) -> String {
     let path = c.path("logs").join(pod).join(format!("{container}.log"));
     let text = fs::read_to_string(path).unwrap_or_default();
     text.lines()
@@ -41,8 +40,8 @@ fn log(c: &Daemon, pod: &str, container: &str) -> String {
 }
 
 #[track_caller]
-fn begin(c: &Daemon, cri: &mut Cri, name: &str, handler: &str) -> CriPod {
-    cri.pod(name, handler, &c.cgroup, &c.path("logs"))
+pub fn begin(c: &Daemon, cri: &mut Cri, name: &str, handler: &str) -> CriPod {
+    cri.pod(name, handler, c, |_| {})
 }
 
 /// The first process of a container.
@@ -62,125 +61,6 @@ fn is_running(pid: i32) -> bool {
 fn dies(pid: i32) {
     until(20, "the process is gone", || {
         (!is_running(pid)).then_some(()).ok_or(pid.to_string())
-    });
-}
-
-/// What can be observed of a pod with this handler, in order.
-fn life(c: &Daemon, cri: &mut Cri, handler: &str) -> Vec<String> {
-    let mut seen = Vec::new();
-    let pod = begin(c, cri, handler, handler);
-    let of_pod = json!({"pod_sandbox_id": pod.id});
-    let status = cri.call("PodSandboxStatus", of_pod.clone())["status"].take();
-    assert_eq!(status["state"], READY);
-    let ip = status["network"]["ip"]
-        .as_str()
-        .expect("an address")
-        .to_owned();
-    assert!(ip.starts_with("10.217.93."), "{ip}");
-    let a = cri.sh(
-        &pod,
-        "a",
-        "trap 'exit 3' TERM; echo \"I am $WHO\"; while :; do sleep 0.05; done",
-    );
-    let b = cri.sh(
-        &pod,
-        "b",
-        "mkdir /www; echo hello >/www/x; exec httpd -f -p 8080 -h /www",
-    );
-    assert_eq!(cri.status(&a)["state"], RUNNING);
-    // One network for both, with the address of the pod.
-    let fetched = until(20, "b serves", || {
-        let (code, text) = cri.exec(&a, &format!("wget -q -O - http://{ip}:8080/x"));
-        (code == 0).then(|| text.clone()).ok_or(text)
-    });
-    seen.push(fetched);
-    for script in [
-        "hostname",
-        "echo out; echo err >&2; exit 5",
-        "kill -9 $$",
-        "cat /proc/1/cmdline",
-    ] {
-        seen.push(format!("{script}: {:?}", cri.exec(&a, script)));
-    }
-    let of_a = json!({"container_id": a});
-    let stats = cri.call("ContainerStats", of_a.clone());
-    let used = stats["stats"]["memory"]["working_set_bytes"]["value"].as_u64();
-    assert!(used.is_some_and(|used| used > 0), "{stats}");
-    let cpu = stats["stats"]["cpu"]["usage_core_nano_seconds"]["value"].as_u64();
-    assert!(cpu.is_some_and(|used| used > 0), "{stats}");
-    cri.call(
-        "UpdateContainerResources",
-        json!({"container_id": a, "linux": {"memory_limit_in_bytes": 64 << 20}}),
-    );
-    for refused in [
-        (
-            "ExecSync",
-            json!({"container_id": a, "cmd": ["/no/such"], "timeout": 9}),
-        ),
-        (
-            "ExecSync",
-            json!({"container_id": a, "cmd": ["sleep", "1000"], "timeout": 1}),
-        ),
-        ("StartContainer", of_a.clone()),
-        ("RemovePodSandbox", json!({"pod_sandbox_id": "none"})),
-        ("ContainerStatus", json!({"container_id": "none"})),
-    ] {
-        let code = cri.ask(refused.0, &refused.1).map_err(|(code, _)| code);
-        seen.push(format!(
-            "{} {:?}",
-            refused.0,
-            code.map(|answer| answer["exit_code"].clone())
-        ));
-    }
-    cri.call("StopContainer", json!({"container_id": a, "timeout": 20}));
-    for container in [&a, &b] {
-        if *container == b {
-            cri.call("StopContainer", json!({"container_id": b, "timeout": 0}));
-        }
-        let status = ended(cri, container);
-        seen.push(format!(
-            "{} {} {}",
-            status["exit_code"], status["reason"], status["message"]
-        ));
-    }
-    let limit = json!({"memory_limit_in_bytes": 16 << 20});
-    let m = cri.container(&pod, "m", "x=a; while :; do x=$x$x; done", limit);
-    let status = ended(cri, &m);
-    seen.push(format!("{} {}", status["exit_code"], status["reason"]));
-    let q = cri.sh(&pod, "q", "exit 9");
-    let status = ended(cri, &q);
-    seen.push(format!("{} {}", status["exit_code"], status["reason"]));
-    cri.call("RemoveContainer", json!({"container_id": q}));
-    cri.call("StopPodSandbox", of_pod.clone());
-    seen.push(format!("stopped: {}", cri.pod_state(&pod)));
-    seen.push(log(c, handler, "a"));
-    cri.call("StopPodSandbox", of_pod.clone());
-    cri.call("RemovePodSandbox", of_pod.clone());
-    cri.call("RemovePodSandbox", of_pod);
-    seen
-}
-
-fn a_pod_of_the_cri_plugin_looks_the_same_on_podshim_and_on_the_stock_shim(on: Version) {
-    with_cri(on, |c, cri| {
-        let own = life(c, cri, "podshim");
-        let stock = life(c, cri, "stock");
-        let named = |all: Vec<String>, name: &str| -> Vec<String> {
-            all.into_iter()
-                .map(|line| line.replace(name, "NAME"))
-                .collect()
-        };
-        let own = named(own, "podshim");
-        assert_eq!(own, named(stock, "stock"));
-        for wanted in [
-            "hello\n",
-            "I am a\n",
-            "3 \"Error\" \"\"",
-            "137 \"OOMKilled\"",
-            "9 \"Error\"",
-            "stopped: 1",
-        ] {
-            assert!(own.iter().any(|line| line == wanted), "{wanted}: {own:#?}");
-        }
     });
 }
 
