@@ -12,6 +12,7 @@ use crate::supervisor::{
     REPLACED, SUPERVISOR_VERB, keep, supervise,
 };
 use crate::sys::Lock;
+use serde::Serialize;
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
@@ -121,12 +122,8 @@ fn remove(state: &OsString, data: &OsString) -> Result {
 
 /// Prints how the command ended, or why it did not run, as JSON.
 fn exec_helper(limit: &OsString, pid_file: &OsString, argv: &[OsString]) -> Result {
-    let answer = exec_helper::run(limit, pid_file, argv).map_err(|failed| Failure {
-        reason: FailureReason::Other,
-        message: report::chain(failed.error.as_ref()),
-    });
-    println!("{}", serde_json::to_string(&answer)?);
-    Ok(())
+    let answer = exec_helper::run(limit, pid_file, argv);
+    print(answer.map_err(|failed| failure(FailureReason::Other, failed.error.as_ref(), None)))
 }
 
 /// Prints the image, or why there is none, as JSON. Standard input brings the Secrets to pull it with.
@@ -138,15 +135,7 @@ fn image_helper(data: &OsString, reference: &OsString, policy: &OsString) -> Res
         ..Pull::default()
     };
     let image = image::ensure(Path::new(data), &reference.to_string_lossy(), policy, &how);
-    let answer = image.map_err(|error| Failure {
-        reason: error.reason(),
-        message: match error.hint() {
-            Some(hint) => format!("{} (hint: {hint})", report::chain(&error)),
-            None => report::chain(&error),
-        },
-    });
-    println!("{}", serde_json::to_string(&answer)?);
-    Ok(())
+    print(image.map_err(|error| failure(error.reason(), &error, error.hint().as_deref())))
 }
 
 /// Sets a pod's network up or takes it down; prints what came of it, or why nothing did, as JSON.
@@ -174,18 +163,27 @@ fn network_helper(
         Some("down") => network::down(&job).map(|()| network::Up::default()),
         _ => return Err("unknown operation".into()),
     };
-    let answer = answer.map_err(|error: NetworkError| {
-        let (text, hint) = (report::chain(&error), error.hint());
-        Failure {
-            reason: FailureReason::Other,
-            message: match hint {
-                "" => text,
-                hint => format!("{text} (hint: {hint})"),
-            },
-        }
-    });
+    print(answer.map_err(|error: NetworkError| {
+        let hint = Some(error.hint()).filter(|hint| !hint.is_empty());
+        failure(FailureReason::Other, &error, hint)
+    }))
+}
+
+/// The answer of a helper: what its supervisor reads.
+fn print(answer: std::result::Result<impl Serialize, Failure>) -> Result {
     println!("{}", serde_json::to_string(&answer)?);
     Ok(())
+}
+
+fn failure(reason: FailureReason, error: &dyn std::error::Error, hint: Option<&str>) -> Failure {
+    let text = report::chain(error);
+    Failure {
+        reason,
+        message: match hint {
+            Some(hint) => format!("{text} (hint: {hint})"),
+            None => text,
+        },
+    }
 }
 
 fn probe_helper(task: &OsString, host: &OsString) -> Result {

@@ -7,12 +7,14 @@
 //! ```
 
 use crate::image::ImageError;
-use crate::image::digest::{Digest, Hasher};
+use crate::image::digest::{Digest, Hasher, Hashing};
+use crate::image::layout::check_blob;
 use crate::image::store::store_error;
+use crate::sys::is_still_at;
 use rustix::io::Errno;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Bytes read at once when what came before is hashed again.
@@ -109,10 +111,7 @@ impl Blobs {
                     .open(&path)?;
                 file.lock()?;
                 // Whoever had it may have finished it, and then it has another name.
-                let named = fs::metadata(&path).ok();
-                let ours = file.metadata()?;
-                if named.is_some_and(|named| (named.dev(), named.ino()) == (ours.dev(), ours.ino()))
-                {
+                if is_still_at(&path, &file)? {
                     let done = self.path(digest);
                     return Partial::resume(path.clone(), done, file, size).map(Arrival::Partial);
                 }
@@ -122,23 +121,13 @@ impl Blobs {
     }
 
     /// A blob that came by other means: from a file on this machine. Gives digest and size.
-    pub fn copy(&self, mut source: impl Read) -> Result<(Digest, u64), ImageError> {
+    pub fn copy(&self, source: impl Read) -> Result<(Digest, u64), ImageError> {
         let directory = self.data.join("partial");
-        let mut copy = || -> io::Result<(Digest, u64)> {
+        let copy = || -> io::Result<(Digest, u64)> {
             let mut file = tempfile::NamedTempFile::new_in(&directory)?;
-            let mut hasher = Hasher::default();
-            let mut buffer = vec![0; BUFFER_BYTES];
-            let mut size = 0;
-            loop {
-                let count = source.read(&mut buffer)?;
-                if count == 0 {
-                    break;
-                }
-                hasher.update(&buffer[..count]);
-                file.write_all(&buffer[..count])?;
-                size += count as u64;
-            }
-            let digest = hasher.digest();
+            let mut source = Hashing::new(source);
+            let size = io::copy(&mut source, &mut file)?;
+            let digest = source.digest();
             file.persist(self.path(&digest))?;
             Ok((digest, size))
         };
@@ -201,13 +190,9 @@ impl Partial {
     /// Gives the blob its name, if it is the right one.
     pub fn finish(self, digest: &Digest, size: u64) -> Result<(), ImageError> {
         let found = self.hasher.clone().digest();
-        if found != *digest || self.length != size {
-            let length = self.length;
-            return Err(self.failed(ImageError::Mismatch {
-                file: format!("blobs/{digest}"),
-                expected: format!("{digest} of {size} bytes"),
-                found: format!("{found} of {length} bytes"),
-            }));
+        let file = format!("blobs/{digest}");
+        if let Err(error) = check_blob(file, (digest, size), (&found, self.length)) {
+            return Err(self.failed(error));
         }
         fs::rename(&self.path, &self.done).map_err(|source| store_error(&self.done, source))
     }

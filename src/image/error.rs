@@ -116,6 +116,14 @@ pub enum ImageError {
 }
 
 impl ImageError {
+    /// What happened at a registry to an image, or to a part of one.
+    pub(super) fn pull(reference: &dyn std::fmt::Display, source: PullError) -> ImageError {
+        ImageError::Pull {
+            reference: reference.to_string(),
+            source: Box::new(source),
+        }
+    }
+
     /// What the user can do about it, if we know.
     pub fn hint(&self) -> Option<String> {
         match self {

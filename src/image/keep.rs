@@ -2,6 +2,7 @@
 
 use crate::image::blobs::Blobs;
 use crate::image::config::{Content, Layer};
+use crate::image::digest::Digest;
 use crate::image::files::Files;
 use crate::image::layer::{Compression, compression};
 use crate::image::layout::{Descriptor, MANIFEST_TYPES, check_blob};
@@ -49,11 +50,7 @@ pub(super) fn keep(store: &Store, files: &Files, content: Content) -> Result<Con
 }
 
 /// The blob of a layer, verified if the source says what it is.
-fn keep_layer(
-    blobs: &Blobs,
-    files: &Files,
-    layer: &Layer,
-) -> Result<(crate::image::digest::Digest, u64), ImageError> {
+fn keep_layer(blobs: &Blobs, files: &Files, layer: &Layer) -> Result<(Digest, u64), ImageError> {
     let known = layer.blob.as_ref();
     if let Some((digest, size)) = known.filter(|(digest, size)| blobs.has(digest, *size)) {
         return Ok((digest.clone(), *size));
@@ -70,11 +67,7 @@ fn keep_layer(
 }
 
 /// By the first bytes.
-fn media_type(
-    blobs: &Blobs,
-    layer: &Layer,
-    digest: &crate::image::digest::Digest,
-) -> Result<&'static str, ImageError> {
+fn media_type(blobs: &Blobs, layer: &Layer, digest: &Digest) -> Result<&'static str, ImageError> {
     let mut start = Vec::new();
     let read = std::fs::File::open(blobs.path(digest))
         .and_then(|file| file.take(4).read_to_end(&mut start));

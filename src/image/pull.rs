@@ -60,10 +60,7 @@ pub(super) fn pull(
     known: Option<&ImageRecord>,
     how: &Pull<'_>,
 ) -> Result<ImageRecord, ImageError> {
-    let failed = |source| ImageError::Pull {
-        reference: name.to_owned(),
-        source: Box::new(source),
-    };
+    let failed = |source| ImageError::pull(&name, source);
     let registries = Registries::load().map_err(failed)?;
     let keyring = Keyring::load(how.secrets).map_err(failed)?;
     let store = Store::open(data, Access::Shared)?;
@@ -90,10 +87,7 @@ fn ask_all(
     how: &Pull<'_>,
     refused: &mut Vec<Digest>,
 ) -> Result<ImageRecord, ImageError> {
-    let failed = |source| ImageError::Pull {
-        reference: name.to_owned(),
-        source: Box::new(source),
-    };
+    let failed = |source| ImageError::pull(&name, source);
     let mut last = None;
     for candidate in registries.candidates(&Name::new(name)) {
         let endpoints = match registries.endpoints(&candidate) {
@@ -143,10 +137,7 @@ impl Source<'_> {
         known: Option<&ImageRecord>,
         refused: &mut Vec<Digest>,
     ) -> Result<ImageRecord, ImageError> {
-        let failed = |source| ImageError::Pull {
-            reference: self.name.to_string(),
-            source: Box::new(source),
-        };
+        let failed = |source| ImageError::pull(self.name, source);
         let session = Session::open(self.endpoint, self.keyring, self.how.times).map_err(failed)?;
         let which = self.name.manifest();
         if let Some((known, digest)) = known.and_then(|known| Some((known, known.digest.as_ref()?)))

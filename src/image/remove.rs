@@ -57,7 +57,8 @@ pub fn remove(
         return Err(ImageError::Absent(name));
     };
     let in_use = in_use();
-    if in_use.is_unknown || is_used(&store, &record, &in_use)? {
+    let records = store::records(data)?;
+    if in_use.is_unknown || is_used(&store, &record, &records, &in_use, &in_use.names()) {
         return Err(ImageError::InUse(name));
     }
     store.forget(&record.reference)?;
@@ -77,10 +78,15 @@ pub fn prune(
         return Ok(gone);
     }
     if what == Prune::Unused {
-        for record in store::records(data)? {
-            if !is_used(&store, &record, &in_use)? {
+        let names = in_use.names();
+        let mut records = store::records(data)?;
+        let mut next = 0;
+        while let Some(record) = records.get(next) {
+            if is_used(&store, record, &records, &in_use, &names) {
+                next += 1;
+            } else {
                 store.forget(&record.reference)?;
-                gone.push(record.reference);
+                gone.push(records.remove(next).reference);
             }
         }
     }
@@ -93,17 +99,22 @@ pub fn is_busy(data: &Path) -> bool {
     data.join("images.lock").exists() && store::alone(data).is_none()
 }
 
-/// A pod names it, or uses its layers and no other record would keep them.
-fn is_used(store: &Store, record: &ImageRecord, in_use: &InUse) -> Result<bool, ImageError> {
-    if in_use.names().contains(&record.reference) {
-        return Ok(true);
+/// A pod names it, or uses its layers and no other of the records that are left would keep them. `names` are those of `in_use`.
+fn is_used(
+    store: &Store,
+    record: &ImageRecord,
+    records: &[ImageRecord],
+    in_use: &InUse,
+    names: &BTreeSet<String>,
+) -> bool {
+    if names.contains(&record.reference) {
+        return true;
     }
     let mut layers = record.layers.iter();
     if !layers.all(|chain| in_use.layers.contains(&store.layer_dir(chain))) {
-        return Ok(false);
+        return false;
     }
-    let others = store::records(store.data())?;
     let same =
         |other: &ImageRecord| other.reference != record.reference && other.layers == record.layers;
-    Ok(!others.iter().any(same))
+    !records.iter().any(same)
 }

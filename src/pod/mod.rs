@@ -4,6 +4,7 @@
 
 mod action;
 mod engine;
+mod grace;
 mod input;
 mod machine;
 mod policy;

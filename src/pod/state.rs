@@ -3,6 +3,7 @@
 use crate::base::{Mono, Now, Signal, Wall};
 use crate::manifest::Container;
 use crate::pod::engine::Slot;
+use crate::pod::grace::Grace;
 use crate::pod::{Failure, OpId, Phase, Terminated};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -115,8 +116,7 @@ pub(super) struct Facts {
 /// An instance on its way out. Source: `pod-semantics` 4.9.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Stopping {
-    /// When the grace ends.
-    pub until: Mono,
+    pub grace: Grace,
     /// What is done before the stop signal.
     pub pre_stop: Hook,
     /// SIGKILL is sent then; set when the stop signal was sent.
@@ -216,8 +216,7 @@ pub(super) enum Why {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Teardown {
     pub cause: Cause,
-    /// When the grace ends.
-    pub until: Mono,
+    pub grace: Grace,
     /// SIGKILL at once.
     pub force: bool,
 }
@@ -307,12 +306,13 @@ impl Flip {
 
 impl Facts {
     /// The operations that were in flight are lost, and whether the stop signal was still sent is not known: hooks are run and the
-    /// signal is sent again.
-    pub fn resume(&mut self) {
+    /// signal is sent again, with the whole grace.
+    pub fn resume(&mut self, now: Mono) {
         self.image.task.op = None;
         self.post_start.resume();
         self.health.forget_runs();
         if let Some(stopping) = &mut self.stopping {
+            stopping.grace.renew(now);
             stopping.pre_stop.resume();
             stopping.kill_at = None;
         }

@@ -112,7 +112,7 @@ impl World {
         self.operations.insert(op);
         let work = async move {
             let created = instance::create(&context, &hands, &instance, &kind, exits_before).await;
-            created.map(|created| Change::Created(instance, kind, created))
+            created.map(|created| Change::Created(instance, kind, Box::new(created)))
         };
         let work = self.unless(Haste::Kill, FailureReason::RuntimeHung, work);
         self.tasks

@@ -6,9 +6,9 @@
 use crate::base::InstanceId;
 use crate::bundle::ExecInput;
 use crate::manifest::{Handler, Probe};
-use crate::pod::{Failure, FailureReason, ProbeAnswer};
+use crate::pod::{Failure, ProbeAnswer};
 use crate::probe::{self, Answer, Target};
-use crate::supervisor::context::{Context, other};
+use crate::supervisor::context::{Context, other, plain};
 use crate::supervisor::helper::Question;
 use crate::supervisor::{Hands, exec_start, helper};
 use serde::{Deserialize, Serialize};
@@ -94,10 +94,6 @@ pub(super) async fn run_hook(
     target: &Target,
     limit: Option<Duration>,
 ) -> Result<(), Failure> {
-    let failed = |message: String| Failure {
-        reason: FailureReason::Other,
-        message,
-    };
     let run = async {
         match handler {
             Handler::Exec(command) => match exec(context, instance, command, limit).await {
@@ -121,7 +117,7 @@ pub(super) async fn run_hook(
             .await
             .unwrap_or_else(|_| Err("it took longer than the grace".into())),
     };
-    result.map_err(failed)
+    result.map_err(plain)
 }
 
 fn ended(code: u8, output: &str) -> String {
@@ -162,11 +158,7 @@ async fn exec(
             input: Vec::new(),
             deadline: limit.map(|limit| limit + SLACK),
         };
-        let lost = |message| Failure {
-            reason: FailureReason::Other,
-            message,
-        };
-        helper::ask(question, lost).await
+        helper::ask(question, plain).await
     };
     let result: Result<ExecAnswer, Failure> = run.await;
     result.unwrap_or_else(|failure| ExecAnswer::NotRun(failure.message))

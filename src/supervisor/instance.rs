@@ -10,8 +10,8 @@ use crate::manifest::{Container, Profile};
 use crate::network::Network;
 use crate::pod::{Failure, FailureReason, InstanceKind};
 use crate::runtime::{CreateCall, InitIo, Quirks};
-use crate::stdio::{self, ConsoleSocket, LogFile, LogLimits, StdioPipes};
-use crate::supervisor::context::{Context, failure, other, runtime_failure};
+use crate::stdio::{self, ConsoleSocket, LogFile, StdioPipes};
+use crate::supervisor::context::{Context, failure, other, plain, runtime_failure};
 use crate::supervisor::{FileId, Hands, Process, parts, sandbox};
 use crate::sys;
 use crate::volume;
@@ -132,10 +132,9 @@ fn still_there(context: &Context, hands: &Hands, sandbox: &Sandbox) -> Result<()
     if same {
         return Ok(());
     }
-    Err(Failure {
-        reason: FailureReason::Other,
-        message: "the sandbox ended while the container was created".into(),
-    })
+    Err(plain(
+        "the sandbox ended while the container was created".into(),
+    ))
 }
 
 fn write_pause_bundle(context: &Context, instance: &InstanceId) -> Result<InitIo, Failure> {
@@ -202,10 +201,10 @@ fn write_container_bundle(
         reason: FailureReason::CreateContainerError,
         message: format!("image `{}` has not been resolved", container.image),
     })?;
-    let sandbox = hands.sandbox.as_ref().ok_or_else(|| Failure {
-        reason: FailureReason::Other,
-        message: "there is no sandbox to join".into(),
-    })?;
+    let sandbox = hands
+        .sandbox
+        .as_ref()
+        .ok_or_else(|| plain("there is no sandbox to join".into()))?;
     let rootfs = bundle.join("rootfs");
     mount_root(context, instance, image, &rootfs)
         .map_err(|e| bundle_failure("cannot mount the root file system", &e))?;
@@ -340,15 +339,9 @@ fn open_stdio(
     container: &Container,
     attempt: u32,
 ) -> Result<(InitIo, Stdio), Failure> {
-    let path = stdio::container_log(
-        &context.plan.dirs.logs,
-        &context.plan.pod,
-        &container.name,
-        attempt,
-    );
-    let log = LogFile::open(path.clone(), LogLimits::default())
-        .map_err(|e| bundle_failure("cannot open the container's log", &e))?;
-    if let Some(dir) = path.parent() {
+    let opened = context.open_log(&container.name, attempt);
+    let log = opened.map_err(|e| bundle_failure("cannot open the container's log", &e))?;
+    if let Some(dir) = log.path().parent() {
         // Old logs that cannot be removed are no reason not to run.
         let _ = stdio::prune_attempts(dir, attempt);
     }

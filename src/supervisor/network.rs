@@ -1,9 +1,9 @@
 //! The network of the sandbox: loopback and foreign namespaces here, everything that has to be made by a short-lived process.
 
 use crate::network::{Namespace, Network, NetworkError, Up};
-use crate::pod::{Failure, FailureReason};
+use crate::pod::Failure;
 use crate::supervisor::Process;
-use crate::supervisor::context::{Context, other};
+use crate::supervisor::context::{Context, other, plain};
 use crate::supervisor::helper::{self, Question};
 use crate::sys;
 use std::collections::BTreeMap;
@@ -62,10 +62,6 @@ async fn help(context: &Context, operation: &str, pause: Option<Process>) -> Res
         pid.as_ref(),
         start_time.as_ref(),
     ];
-    let lost = |message| Failure {
-        reason: FailureReason::Other,
-        message,
-    };
     let question = Question {
         what: "network",
         args: &args,
@@ -73,7 +69,7 @@ async fn help(context: &Context, operation: &str, pause: Option<Process>) -> Res
         input: Vec::new(),
         deadline: Some(NETWORK_DEADLINE),
     };
-    helper::ask(question, lost).await
+    helper::ask(question, plain).await
 }
 
 fn failed(error: &NetworkError) -> Failure {

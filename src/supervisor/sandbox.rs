@@ -2,10 +2,11 @@
 
 use crate::bundle;
 use crate::manifest::downward;
+use crate::network;
 use crate::pod::{Failure, FailureReason};
 use crate::store::{Dirs, PodDir};
 use crate::supervisor::Hands;
-use crate::supervisor::context::{Context, other};
+use crate::supervisor::context::{Context, failure, other, plain};
 use crate::supervisor::strays::kill_strays;
 use crate::sys;
 use crate::volume::{self, VolumeDirs, VolumeInput};
@@ -13,7 +14,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Size of the pod's `/dev/shm`. Source: the kubelet's and Docker's default.
@@ -50,7 +51,7 @@ pub(super) async fn prepare(context: &Context) -> Result<BTreeMap<String, PathBu
     };
     write("hostname", &hostname)?;
     write("resolv.conf", &resolv_conf.text)?;
-    write("hosts", &bundle::hosts_file(pod, host, &[]))?;
+    write("hosts", &bundle::hosts_file(pod, host, &[], &[]))?;
     if !pod.host_ipc {
         mount_shm(&context.shm()).map_err(|e| other("cannot mount the pod's /dev/shm", &e))?;
     }
@@ -83,13 +84,10 @@ pub(super) fn prepare_volumes(context: &Context) -> Result<BTreeMap<String, Path
         let host = context.host_mounts.as_ref().map(AsFd::as_fd);
         let host = host.filter(|_| volume.source.is_of_host());
         if host.is_none() && volume.source.is_of_host() {
-            return Err(Failure {
-                reason: FailureReason::Other,
-                message: format!(
-                    "cannot share the mounts of volume `{}`: the keeper has lost the host's mount namespace",
-                    volume.name
-                ),
-            });
+            return Err(plain(format!(
+                "cannot share the mounts of volume `{}`: the keeper has lost the host's mount namespace",
+                volume.name
+            )));
         }
         if let Some(path) = paths.get_mut(&volume.name) {
             let place = dirs.shared.join(&volume.name);
@@ -182,20 +180,42 @@ pub(super) fn write_hosts(context: &Context, hands: &Hands) -> Result<(), Failur
         .sandbox
         .as_ref()
         .map_or(&[][..], |sandbox| &sandbox.pod_ips);
-    let text = bundle::hosts_file(&context.plan.pod, &context.plan.host, ips);
-    let path = context.dir.file("files").join("hosts");
-    if std::fs::read(&path).is_ok_and(|now| now == text.as_bytes()) {
-        return Ok(());
-    }
-    let write = || {
-        std::fs::write(&path, &text)?;
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644))
+    let plan = &context.plan;
+    let others = match plan.pod_names {
+        true => network::neighbours(&plan.dirs.state, &plan.pod.namespace),
+        false => Vec::new(),
     };
-    write().map_err(|e| {
-        crate::supervisor::context::failure(
+    let text = bundle::hosts_file(&plan.pod, &plan.host, ips, &others);
+    rewrite(&hosts(context), &text).map_err(|e| {
+        failure(
             FailureReason::CreateContainerError,
             "cannot write the pod's hosts file",
             &e,
         )
     })
+}
+
+/// The pod's `/etc/hosts`.
+pub(super) fn hosts(context: &Context) -> PathBuf {
+    context.dir.file("files").join("hosts")
+}
+
+/// Gives a file that others read at any time another text, in place. Until it is cut to its length, what is left of the longer one
+/// before is empty lines.
+fn rewrite(path: &Path, text: &str) -> io::Result<()> {
+    let now = std::fs::read(path).unwrap_or_default();
+    if now == text.as_bytes() {
+        return Ok(());
+    }
+    let mut bytes = text.as_bytes().to_vec();
+    bytes.resize(now.len().max(text.len()), b'\n');
+    let mut options = std::fs::OpenOptions::new();
+    let file = options
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)?;
+    file.write_all_at(&bytes, 0)?;
+    file.set_len(text.len() as u64)?;
+    file.set_permissions(std::fs::Permissions::from_mode(0o644))
 }

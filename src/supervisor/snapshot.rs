@@ -11,7 +11,7 @@ use std::path::Path;
 /// What was asked, in the pod's directory.
 pub const PLAN: &str = "plan.json";
 /// Version of the snapshot's form. A supervisor reads its own only.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 /// Its file in the pod's directory. Written before anything is done: without it nothing of the pod exists.
 pub const SNAPSHOT: &str = "snapshot.json";
 /// The one before, for the case that a disk spoils the last one: what is a step old is put right by looking at the world.

@@ -2,8 +2,8 @@
 //! whatever of its pod has lost its own, so they are found however they hid.
 
 use crate::base::Signal;
-use crate::pod::{Failure, FailureReason};
-use crate::supervisor::context::Context;
+use crate::pod::Failure;
+use crate::supervisor::context::{Context, plain};
 use crate::sys;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use std::os::fd::AsFd;
@@ -38,13 +38,10 @@ pub(super) async fn kill_strays(context: &Context) -> Result<(), Failure> {
         }
         tokio::time::sleep(pause).await;
     }
-    Err(Failure {
-        reason: FailureReason::Other,
-        message: format!(
-            "cannot end the processes {:?} that the runtime left behind",
-            children_but_us(keeper)
-        ),
-    })
+    Err(plain(format!(
+        "cannot end the processes {:?} that the runtime left behind",
+        children_but_us(keeper)
+    )))
 }
 
 /// Source: proc_pid_task(5), `children`; a kernel without it tells of none.

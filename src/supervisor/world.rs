@@ -118,7 +118,7 @@ pub(super) enum Change {
     Prepared(BTreeMap<String, PathBuf>),
     /// Of this container and of the image volumes that it mounts.
     Images(String, BTreeMap<String, Image>),
-    Created(InstanceId, InstanceKind, Created),
+    Created(InstanceId, InstanceKind, Box<Created>),
     Started(InstanceId),
     Network(Vec<String>),
     Deleted(InstanceId),
@@ -166,7 +166,7 @@ impl World {
                 self.hands.images.extend(images);
                 outcome
             }
-            Ok(Change::Created(instance, kind, created)) => self.adopt(instance, &kind, created),
+            Ok(Change::Created(instance, kind, created)) => self.adopt(instance, &kind, *created),
             Ok(Change::Started(instance)) => {
                 if let Some(process) = self.hands.processes.get_mut(&instance) {
                     process.started = true;

@@ -110,10 +110,20 @@ fn open_lock(path: &Path, create: OFlags) -> io::Result<File> {
 
 /// A lock on a file that was removed while one waited for it keeps nobody out.
 fn still_there(path: &Path, file: File) -> io::Result<Lock> {
-    let (own, there) = (file.metadata()?, path.symlink_metadata()?);
-    match (own.dev(), own.ino()) == (there.dev(), there.ino()) {
+    match is_still_at(path, &file)? {
         true => Ok(Lock(file)),
         false => Err(io::ErrorKind::NotFound.into()),
+    }
+}
+
+/// Whether an open file still has this name: while one waited for its lock it may have been renamed or removed. Links are not
+/// followed.
+pub fn is_still_at(path: &Path, file: &File) -> io::Result<bool> {
+    let own = file.metadata()?;
+    match path.symlink_metadata() {
+        Ok(there) => Ok((own.dev(), own.ino()) == (there.dev(), there.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -13,7 +13,7 @@ mod process;
 pub use beneath::{Leaving, open_beneath};
 pub use clock::{boot_id, now};
 pub use fds::{MAX_FDS_PER_MESSAGE, connected_pair, receive, send, watch};
-pub use files::{Lock, create_dirs, random, write_atomic, write_atomic_keeping};
+pub use files::{Lock, create_dirs, is_still_at, random, write_atomic, write_atomic_keeping};
 pub use id_map::{IdRange, map_ids, user_namespace};
 pub use memory::release_program;
 pub use namespaces::{

@@ -45,6 +45,21 @@ struct Figures {
     entries: usize,
 }
 
+impl std::fmt::Display for Figures {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} open files, {} threads, {} children, {} mounts, {} cgroups, {} files and directories",
+            self.files.len(),
+            self.threads,
+            self.children,
+            self.mounts,
+            self.cgroups,
+            self.entries
+        )
+    }
+}
+
 impl Figures {
     fn of(shim: i32, dir: &Path) -> Figures {
         let process = format!("/proc/{shim}");
@@ -137,7 +152,7 @@ async fn a_shim_that_has_seen_many_containers_is_as_large_as_before_and_has_noth
         panic!("two looks")
     };
     eprintln!(
-        "{} cycles in one shim: {before_kib} KiB, then {after_kib} KiB; {after:?}",
+        "{} cycles in one shim: {before_kib} KiB, then {after_kib} KiB; {after}",
         cycles()
     );
     assert_eq!(before, after);

@@ -2,7 +2,8 @@
 
 use super::processes::{Life, assert_counted, contents, counter, kill_now};
 use crate::support::{
-    Host, Pod, cgroups_of, instance_pids, on_each_runtime, pod, sh, state, status, until,
+    Host, Pod, background, cgroups_of, instance_pids, on_each_runtime, pod, sh, state, status,
+    until,
 };
 use serde_json::json;
 use std::os::unix::fs::PermissionsExt;
@@ -94,6 +95,52 @@ fn the_journal_of_many_supervisors_replays_to_the_identical_state() {
             restarts.is_some_and(|n| (1..=3).contains(&n)),
             "{replayed:#}"
         );
+    });
+}
+
+/// The seconds since the machine began that a container has written behind a word.
+fn times(log: &str, word: &str) -> Vec<f64> {
+    let said = log.lines().filter_map(|line| line.splitn(4, ' ').nth(3));
+    let times = said.filter_map(|text| text.strip_prefix(word));
+    times.filter_map(|time| time.trim().parse().ok()).collect()
+}
+
+#[test]
+fn a_stop_goes_on_under_the_next_supervisor_with_the_whole_grace() {
+    let script = "say() { read t rest </proc/uptime; echo $1 $t; }
+trap 'say asked' TERM
+while :; do say beat; sleep 0.1; done";
+    on_each_runtime(|host| {
+        let pod = host.start(&pod(json!({
+            "terminationGracePeriodSeconds": 6, "containers": [sh("a", script)],
+        })));
+        pod.until_running();
+        let stopping = background(&mut host.command(["stop", "p"]), b"");
+        let asked = |times_asked: usize| {
+            until(20, "it is asked to end", || {
+                let asked = times(&pod.log("a", 0), "asked");
+                match asked.len() == times_asked {
+                    true => Ok(asked),
+                    false => Err(format!("{asked:?}")),
+                }
+            })
+        };
+        let first = asked(1)[0];
+        until(20, "most of the grace is over", || {
+            match times(&pod.log("a", 0), "beat").last() {
+                Some(now) if *now >= first + 4.0 => Ok(()),
+                last => Err(format!("{first}, {last:?}")),
+            }
+        });
+        Life::Supervisor.kill_of(&pod);
+        let again = asked(2)[1];
+        stopping.wait().expect(0);
+        let (log, json) = (pod.log("a", 0), pod.json());
+        let last = *times(&log, "beat").last().expect("it has said when");
+        // Two seconds less than the grace: a busy machine lets it say nothing for a while.
+        assert!(last - again >= 4.0, "{first} {again} {last}");
+        assert_eq!(state(&json, "a").1["exitCode"], 137);
+        assert_eq!(times(&log, "asked").len(), 2);
     });
 }
 

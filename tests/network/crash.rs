@@ -13,7 +13,7 @@ use std::time::Duration;
 const MOMENTS_MS: [u64; 8] = [0, 20, 40, 60, 90, 120, 160, 220];
 
 /// Processes of this host with this hidden verb.
-fn processes(host: &Host, verb: &str) -> Vec<i32> {
+pub fn processes(host: &Host, verb: &str) -> Vec<i32> {
     let directory = host.path("state");
     let all = std::fs::read_dir("/proc").expect("/proc").flatten();
     all.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
@@ -24,7 +24,7 @@ fn processes(host: &Host, verb: &str) -> Vec<i32> {
         .collect()
 }
 
-fn kill_all(pids: Vec<i32>) {
+pub fn kill_all(pids: Vec<i32>) {
     for pid in pids {
         // It may just have ended.
         let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);

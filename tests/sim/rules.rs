@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What a stop request, once answered, allows.
 #[derive(Clone, Copy, Debug)]
 struct Stop {
+    grace: u64,
     grace_end: u64,
     force: bool,
     /// Nothing was being taken down before it, so that its grace is the only one.
@@ -96,6 +97,9 @@ impl Rules {
                 self.revived = world.now.mono.0;
                 self.health.revived(self.revived);
                 self.asked.clear();
+                if let Some(stop) = &mut self.stop {
+                    stop.grace_end = self.revived + stop.grace;
+                }
                 for (id, observed) in seen {
                     // Written down before the supervisor died, and perhaps never asked for.
                     let name = id.0.rsplit_once('-').map_or("", |(name, _)| name);
@@ -242,12 +246,14 @@ impl Rules {
         let has_sandbox = self.view()?.sandbox.is_some();
         for (at, grace, force) in self.asked.values().copied() {
             let own = world.pod.termination_grace_period_seconds;
-            let end = at + 1000 * grace.unwrap_or(own);
+            let grace = 1000 * grace.unwrap_or(own);
             let is_up = matches!(self.phase, None | Some(Phase::Pending | Phase::Running));
             let quiet = has_sandbox && self.health.is_quiet() && is_up;
             let old = self.stop;
+            let shorter = old.filter(|stop| stop.grace_end <= at + grace);
             self.stop = Some(Stop {
-                grace_end: old.map_or(end, |stop| stop.grace_end.min(end)),
+                grace: shorter.map_or(grace, |stop| stop.grace),
+                grace_end: shorter.map_or(at + grace, |stop| stop.grace_end),
                 force: force || old.is_some_and(|stop| stop.force),
                 is_first: old.map_or(quiet, |stop| stop.is_first),
             });

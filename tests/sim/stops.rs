@@ -1,9 +1,9 @@
 //! Scenarios of stops, graces and deadlines (C32, C33).
 
 use crate::clock::{Clock, Life};
-use crate::pods::{apps, container, pod};
+use crate::pods::{apps, container, pod, probe};
 use crate::scenarios::FOREVER;
-use podshim::manifest::{RestartPolicy::Always, Role};
+use podshim::manifest::{Handler, ProbeKind, RestartPolicy::Always, Role};
 use podshim::pod::{Phase, exit_code, status_column};
 
 #[test]
@@ -52,6 +52,42 @@ fn a_second_stop_can_only_shorten_the_grace() {
         assert_eq!(clock.times("kill a"), [kill], "second stop with {second}");
         assert_eq!(clock.times("term a"), [10_000], "one signal");
     }
+}
+
+#[test]
+fn a_stop_that_its_supervisor_did_not_live_to_finish_begins_again_with_the_whole_grace() {
+    let mut pod = pod(apps(&["a"]));
+    pod.containers[0].lifecycle.pre_stop = Some(Handler::Sleep(4));
+    for (grace, dead_for, kill) in [(20, 1, 32_000), (20, 300, 331_000), (2, 30, 45_000)] {
+        let mut clock = Clock::start(&pod, &[("a", &[FOREVER])]);
+        clock.pass(10).stop(Some(grace), false).pass(1);
+        clock.now += dead_for * 1000;
+        let revived = clock.crash().now;
+        clock.pass(60);
+        assert_eq!(clock.times("hook PreStop"), [10_000, revived]);
+        let term = revived + grace.min(4) * 1000;
+        assert_eq!(clock.times("term a").last(), Some(&term), "{grace}");
+        assert_eq!(clock.times("kill a"), [kill], "{grace}");
+    }
+}
+
+#[test]
+fn a_container_that_is_condemned_gets_its_whole_grace_from_the_next_supervisor() {
+    let mut pod = pod(apps(&["a"]));
+    pod.restart_policy = Always;
+    pod.termination_grace_period_seconds = 20;
+    pod.containers[0].lifecycle.liveness = Some(probe(1));
+    let mut clock = Clock::start(&pod, &[("a", &[FOREVER])]);
+    let asked = ("a".to_owned(), ProbeKind::Liveness);
+    clock.health.insert(asked, vec![(5_000, false)]);
+    clock.pass(8);
+    let term = clock.times("term a-0");
+    assert_eq!(term.len(), 1, "condemned");
+    clock.now += 100_000;
+    clock.crash().pass(15);
+    assert_eq!(clock.times("term a-0"), [term[0], 108_000]);
+    clock.pass(10);
+    assert_eq!(clock.times("kill a-0"), [128_000]);
 }
 
 #[test]

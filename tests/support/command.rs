@@ -128,6 +128,13 @@ impl Background {
     }
 }
 
+/// A test that fails leaves no process behind.
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
 /// Starts a command beside the test, with this on its standard input.
 #[track_caller]
 pub fn background(command: &mut Command, input: &[u8]) -> Background {

@@ -77,10 +77,7 @@ fn part(
     (digest, size): (&Digest, u64),
     progress: &dyn Fn(u64) -> bool,
 ) -> Result<(), ImageError> {
-    let failed = |source| ImageError::Pull {
-        reference: digest.to_string(),
-        source: Box::new(source),
-    };
+    let failed = |source| ImageError::pull(digest, source);
     let patience = session.times.patience;
     let (start, mut stream) = session.blob(digest, partial.len()).map_err(failed)?;
     if start != partial.len() {

@@ -157,7 +157,10 @@ impl Turn<'_> {
             let what = observed(slot.instance.as_ref().map(|i| &i.id));
             let changes = slot.recovered(what, now);
             self.changed(Whose::Container(k), changes);
-            self.state.containers[k].resume();
+            self.state.containers[k].resume(now.mono);
+        }
+        if let Some(teardown) = &mut self.state.teardown {
+            teardown.grace.renew(now.mono);
         }
         let sandbox = &mut self.state.sandbox;
         sandbox.prepare.op = None;

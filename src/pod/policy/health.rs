@@ -6,7 +6,6 @@ use crate::pod::policy::{Turn, one_line};
 use crate::pod::spec::ProbeSpec;
 use crate::pod::state::{Health, Probing};
 use crate::pod::{Action, ProbeAnswer};
-use std::time::Duration;
 
 impl Turn<'_> {
     /// Runs the probes of container `k` that are due.
@@ -100,9 +99,8 @@ impl Turn<'_> {
                 let kind = word(probe.kind).to_lowercase();
                 let text = format!("Container {name} failed {kind} probe, will be stopped");
                 self.tell("Killing", Some(k), &text);
-                let grace = probe.grace;
-                let own = Duration::from_secs(self.spec.grace_seconds);
-                self.begin_stop(k, self.now.mono + grace.unwrap_or(own));
+                let of_probe = probe.grace.map(|length| self.grace(length));
+                self.begin_stop(k, of_probe.unwrap_or_else(|| self.own_grace()));
             }
         }
     }

@@ -87,8 +87,7 @@ impl Turn<'_> {
         self.state.containers[k].hook_failure = Some(text);
         // One that is being stopped anyway keeps the grace that it has.
         if self.state.containers[k].stopping.is_none() {
-            let grace = Duration::from_secs(self.spec.grace_seconds);
-            self.begin_stop(k, self.now.mono + grace);
+            self.begin_stop(k, self.own_grace());
         }
     }
 }

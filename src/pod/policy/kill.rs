@@ -3,6 +3,7 @@
 use crate::base::{InstanceId, Mono, Signal};
 use crate::manifest::HookKind;
 use crate::pod::Action;
+use crate::pod::grace::Grace;
 use crate::pod::policy::Turn;
 use crate::pod::state::{Cause, Hook, Stopping};
 use std::time::Duration;
@@ -11,14 +12,13 @@ use std::time::Duration;
 const MIN_GRACE: Duration = Duration::from_secs(2);
 
 impl Turn<'_> {
-    /// Container `k` is to end, its grace at `until`; if it is being stopped already, its grace may only become shorter.
-    pub fn begin_stop(&mut self, k: usize, until: Mono) {
+    /// Container `k` is to end; if it is being stopped already, its grace may only become shorter.
+    pub fn begin_stop(&mut self, k: usize, grace: Grace) {
         if let Some(stopping) = &mut self.state.containers[k].stopping {
-            stopping.until = stopping.until.min(until);
-            return;
+            return stopping.grace.shorten(grace);
         }
         self.state.containers[k].stopping = Some(Stopping {
-            until,
+            grace,
             pre_stop: match self.spec.containers[k].pre_stop {
                 true => Hook::Ahead,
                 false => Hook::Over,
@@ -46,14 +46,14 @@ impl Turn<'_> {
         if self.state.teardown.is_some_and(|teardown| teardown.force) {
             return self.kill_now(k, instance);
         }
-        let in_time = !self.is_due(stopping.until);
+        let in_time = !self.is_due(stopping.grace.until());
         if in_time && stopping.pre_stop != Hook::Over {
             return self.pre_stop(k, instance, &stopping);
         }
         if in_time && self.is_ordered() && self.waits_for_others(k) {
             return;
         }
-        let at = self.kill_moment(stopping.until);
+        let at = self.kill_moment(stopping.grace);
         self.is_due(at);
         self.set_stopping(k, |stopping| {
             stopping.pre_stop = Hook::Over;
@@ -64,14 +64,14 @@ impl Turn<'_> {
     }
 
     /// A request that came later ends every grace here at the latest.
-    pub fn shorten_stops(&mut self, until: Mono, force: bool) {
+    pub fn shorten_stops(&mut self, grace: Grace, force: bool) {
         let latest = match force {
             true => self.now.mono,
-            false => self.kill_moment(until),
+            false => self.kill_moment(grace),
         };
         for facts in &mut self.state.containers {
             if let Some(stopping) = &mut facts.stopping {
-                stopping.until = stopping.until.min(until);
+                stopping.grace.shorten(grace);
                 stopping.kill_at = stopping.kill_at.map(|at| at.min(latest));
             }
         }
@@ -81,7 +81,7 @@ impl Turn<'_> {
         if stopping.pre_stop != Hook::Ahead {
             return;
         }
-        let limit = Some(stopping.until.since(self.now.mono));
+        let limit = Some(stopping.grace.until().since(self.now.mono));
         let op = self.run_hook(k, instance, HookKind::PreStop, limit);
         self.set_stopping(k, |stopping| stopping.pre_stop = Hook::Running(op));
     }
@@ -99,9 +99,19 @@ impl Turn<'_> {
         }
     }
 
-    /// When SIGKILL follows a stop signal sent now, if the grace ends at `until`.
-    fn kill_moment(&self, until: Mono) -> Mono {
-        until.max(self.now.mono + MIN_GRACE)
+    /// The pod's own grace, from now.
+    pub fn own_grace(&self) -> Grace {
+        self.grace(Duration::from_secs(self.spec.grace_seconds))
+    }
+
+    /// So much grace, from now.
+    pub fn grace(&self, length: Duration) -> Grace {
+        Grace::new(self.now.mono, length)
+    }
+
+    /// When SIGKILL follows a stop signal sent now.
+    fn kill_moment(&self, grace: Grace) -> Mono {
+        grace.until().max(self.now.mono + MIN_GRACE)
     }
 
     fn stop_signal(&self, k: usize) -> Signal {

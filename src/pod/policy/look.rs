@@ -142,11 +142,6 @@ impl<'a> Look<'a> {
             })
     }
 
-    /// Pause runs.
-    pub fn has_pause(&self) -> bool {
-        self.state.sandbox.pause.is_running()
-    }
-
     /// Pause has its namespaces: they are there to be joined before it runs.
     pub fn has_namespaces(&self) -> bool {
         let presence = self.state.sandbox.pause.presence();
@@ -155,7 +150,7 @@ impl<'a> Look<'a> {
 
     /// Pause runs and its network is up.
     pub fn has_network(&self) -> bool {
-        self.has_pause() && self.state.sandbox.network == Network::Up
+        self.state.sandbox.pause.is_running() && self.state.sandbox.network == Network::Up
     }
 
     /// Pause ended, or what its creation left is unknown.

@@ -4,6 +4,7 @@ use crate::manifest::RestartAction;
 use crate::pod::Terminated;
 use crate::pod::policy::{Look, Turn};
 use crate::pod::state::{Cause, Hold, Teardown, Why};
+use std::time::Duration;
 
 impl Look<'_> {
     /// What the container's own rules say of this end; `None` leaves it to the policy.
@@ -33,7 +34,7 @@ impl Turn<'_> {
         self.tell("RestartingAllContainers", Some(trigger), &text);
         self.state.teardown = Some(Teardown {
             cause: Cause::RestartAll { trigger },
-            until: self.now.mono,
+            grace: self.grace(Duration::ZERO),
             force: false,
         });
     }

@@ -44,13 +44,13 @@ impl Turn<'_> {
 
     /// Begins a teardown with the pod's own grace, or changes the cause of the one that runs.
     pub fn end(&mut self, cause: Cause) {
-        let grace = Duration::from_secs(self.spec.grace_seconds);
+        let grace = self.own_grace();
         match &mut self.state.teardown {
             Some(teardown) => teardown.cause = cause,
             None => {
                 self.state.teardown = Some(Teardown {
                     cause,
-                    until: self.now.mono + grace,
+                    grace,
                     force: false,
                 });
             }
@@ -62,8 +62,12 @@ impl Turn<'_> {
         let seconds = grace_seconds.unwrap_or(self.spec.grace_seconds);
         let (at, shortest) = self.state.deletion.unwrap_or((self.now.wall, u64::MAX));
         self.state.deletion = Some((at, seconds.min(shortest)));
-        let until = self.now.mono + Duration::from_secs(seconds);
+        let mut grace = self.grace(Duration::from_secs(seconds));
+        self.shorten_stops(grace, force);
         let before = self.state.teardown;
+        if let Some(teardown) = before {
+            grace.shorten(teardown.grace);
+        }
         self.state.teardown = Some(Teardown {
             cause: match before.map(|teardown| teardown.cause) {
                 Some(Cause::Deadline) => Cause::Deadline,
@@ -72,10 +76,9 @@ impl Turn<'_> {
                 )
                 | None => Cause::Stop,
             },
-            until: before.map_or(until, |teardown| teardown.until.min(until)),
+            grace,
             force: force || before.is_some_and(|teardown| teardown.force),
         });
-        self.shorten_stops(until, force);
         if before.is_none() {
             let text = format!("Stopping pod {} within {seconds}s", self.spec.name);
             self.tell("Stopping", None, &text);
@@ -107,7 +110,7 @@ impl Turn<'_> {
             None | Some(Presence::Absent) => {}
             Some(Presence::Created | Presence::Gone | Presence::Unknown) => self.delete(k),
             Some(Presence::Running) => {
-                self.begin_stop(k, teardown.until);
+                self.begin_stop(k, teardown.grace);
                 self.run_probes(k);
                 self.stop_step(k);
             }

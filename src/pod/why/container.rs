@@ -117,12 +117,12 @@ impl Subject<'_> {
                     .because
                     .push(Cause::Fact("its preStop hook runs".into()));
                 let text = "it is asked to end, even if its preStop hook has not ended";
-                chain.next.push(self.at(stopping.until, text));
+                chain.next.push(self.at(stopping.grace.until(), text));
             }
             (None, _) if ordered && self.look.spec.containers[k].role == Role::Sidecar => {
                 chain.rule("a sidecar is stopped after the app containers and the sidecars declared after it".into());
                 let text = "it is asked to end, even if others still run";
-                chain.next.push(self.at(stopping.until, text));
+                chain.next.push(self.at(stopping.grace.until(), text));
             }
             (None, Hook::Ahead | Hook::Over) => chain.then("it is asked to end"),
         }
@@ -220,7 +220,7 @@ impl Subject<'_> {
                     .into(),
             );
             chain.then(&format!("`{first}` is done first: see `why` of it"));
-        } else if !self.look.has_pause() {
+        } else if !self.look.has_namespaces() {
             chain.next.extend(self.sandbox());
         }
     }

@@ -34,7 +34,10 @@ impl Subject<'_> {
             Some(teardown) => {
                 because.push(Cause::Rule(self.end_rule(teardown.cause)));
                 if state.containers.iter().any(|f| f.slot.is_running()) {
-                    next.push(self.at(teardown.until, "the grace ends: what still runs is killed"));
+                    next.push(self.at(
+                        teardown.grace.until(),
+                        "the grace ends: what still runs is killed",
+                    ));
                 }
                 next.extend(self.removal());
             }
@@ -74,7 +77,7 @@ impl Subject<'_> {
                 "the sandbox is created again",
             ),
             (
-                self.look.has_pause(),
+                self.look.has_namespaces(),
                 sandbox.network_not_before,
                 "the network is set up again",
             ),

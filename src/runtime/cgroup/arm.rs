@@ -8,7 +8,7 @@
 
 use crate::runtime::Layout;
 use crate::runtime::cgroup::files;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 /// The stack of the thread that waits, in bytes: it formats a number and writes it.
@@ -26,13 +26,11 @@ pub fn arm() {
     let _ = thread.spawn(write);
 }
 
-/// The list of processes of a cgroup that this process is in. Source: cgroups(7).
+/// The list of processes of a cgroup that this process is in.
 fn own_procs() -> Option<PathBuf> {
     let layout = Layout::detect().ok()?;
-    let text = files::read(Path::new("/proc/self/cgroup"))?;
-    text.lines().find_map(|line| {
-        let mut parts = line.splitn(3, ':').skip(1);
-        let (controllers, path) = (parts.next()?, parts.next()?);
+    let all = files::memberships("self");
+    all.iter().find_map(|(controllers, path)| {
         let mount = match controllers.split(',').next() {
             None | Some("") => layout.v2.as_ref().map(|v2| v2.mount.as_path()),
             Some(controller) => layout.v1_mount(controller),

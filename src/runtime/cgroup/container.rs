@@ -135,21 +135,12 @@ impl ContainerCgroup {
     }
 }
 
-/// The path of a process in the hierarchy that limits memory, else in the first that has one. Source: cgroups(7).
+/// The path of a process in the hierarchy that limits memory, else in the first that has one.
 fn path_of(process: &str) -> Option<PathBuf> {
-    let text = files::read(Path::new(&format!("/proc/{process}/cgroup")))?;
-    let mut lines: Vec<_> = text
-        .lines()
-        .filter_map(|line| {
-            let mut parts = line.splitn(3, ':').skip(1);
-            let controllers: Vec<_> = parts.next()?.split(',').collect();
-            let wanted = controllers.contains(&"memory");
-            Some((wanted, parts.next()?))
-        })
-        .collect();
-    lines.sort_by_key(|(wanted, _)| !wanted);
-    let (_, path) = lines.first()?;
-    (*path != "/").then(|| PathBuf::from(path))
+    let limits = |controllers: &str| controllers.split(',').any(|one| one == "memory");
+    let all = files::memberships(process).into_iter();
+    let (_, path) = all.min_by_key(|(controllers, _)| !limits(controllers))?;
+    (path != "/").then(|| PathBuf::from(path))
 }
 
 #[cfg(test)]

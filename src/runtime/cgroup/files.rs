@@ -32,6 +32,18 @@ pub(super) fn read(path: &Path) -> Option<String> {
     small_file::read_head(path, FILE_MAX_BYTES).ok()
 }
 
+/// What a process (`self` or its id) is in: of each hierarchy its controllers, separated by commas, and the path there. Source:
+/// cgroups(7).
+pub(super) fn memberships(process: &str) -> Vec<(String, String)> {
+    let text = read(Path::new(&format!("/proc/{process}/cgroup"))).unwrap_or_default();
+    let parts = text.lines().filter_map(|line| {
+        let (_, rest) = line.split_once(':')?;
+        let (controllers, path) = rest.split_once(':')?;
+        Some((controllers.to_owned(), path.to_owned()))
+    });
+    parts.collect()
+}
+
 /// The number after `key` in a file of `key number` lines.
 pub(super) fn keyed(text: &str, key: &str) -> Option<u64> {
     text.lines()

@@ -19,8 +19,6 @@ pub struct Health {
     over: BTreeSet<(InstanceId, u8)>,
     /// When an instance first heard that it is to end.
     told: BTreeMap<InstanceId, u64>,
-    /// Those of them that a new supervisor told: they may have been condemned by the one before.
-    inherited: BTreeSet<InstanceId>,
     revived: u64,
     is_restarting: bool,
     /// Whose end starts all containers again, until the first is there.
@@ -45,9 +43,10 @@ impl Health {
         }
     }
 
-    /// What was in flight is lost, and begun anew.
+    /// What was in flight is lost, and begun anew; what was to end has its whole grace again.
     pub fn revived(&mut self, now: u64) {
         self.revived = now;
+        self.told.values_mut().for_each(|told| *told = now);
         self.probing.clear();
         self.begun.clear();
     }
@@ -55,9 +54,6 @@ impl Health {
     pub fn told(&mut self, instance: &InstanceId, hook: HookKind, now: u64) {
         if hook == HookKind::PreStop {
             self.told.entry(instance.clone()).or_insert(now);
-            if now == self.revived {
-                self.inherited.insert(instance.clone());
-            }
         }
     }
 
@@ -158,9 +154,8 @@ impl Rules {
     /// Without a request nobody is killed before the shortest grace there is; a sidecar may have waited through it.
     pub(super) fn own_grace(&self, world: &World, id: &InstanceId) -> Check {
         let is_sidecar = container(world, id).is_none_or(|c| c.role == Role::Sidecar);
-        let is_inherited = self.health.inherited.contains(id);
         let told = self.health.told.get(id);
-        let Some(told) = told.filter(|_| !is_sidecar && !is_inherited) else {
+        let Some(told) = told.filter(|_| !is_sidecar) else {
             return Ok(());
         };
         let in_time = world.now.mono.0 >= told + least_grace(world);
