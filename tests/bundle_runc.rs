@@ -455,6 +455,7 @@ fn a_read_only_root_leaves_volumes_and_hosts_writable() {
         source: VolumeSource::EmptyDir {
             medium: Medium::Disk,
             size_limit: None,
+            mode: None,
         },
     }];
     let script = "for f in /x /w/x /etc/hosts /etc/resolv.conf /dev/shm/x /dev/termination-log; do \
@@ -468,6 +469,7 @@ fn a_read_only_root_leaves_volumes_and_hosts_writable() {
             read_only: false,
             propagation: Propagation::None,
             recursive_read_only: RecursiveReadOnly::Disabled,
+            options: Vec::new(),
         }];
     });
     assert_eq!(seen, "/w/x\n/etc/hosts\n/dev/shm/x\n/dev/termination-log\n");

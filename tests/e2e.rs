@@ -10,7 +10,9 @@ mod e2e {
     mod commands;
     mod copy;
     mod debug;
+    mod devices;
     mod environment;
+    mod eviction;
     mod explain;
     mod foreground;
     mod health;

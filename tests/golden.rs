@@ -88,6 +88,7 @@ impl Scene {
             read_only: false,
             propagation: Propagation::None,
             recursive_read_only: RecursiveReadOnly::Disabled,
+            options: Vec::new(),
         });
         mounts.last_mut().expect("just pushed")
     }
@@ -140,6 +141,7 @@ fn a_web_server_with_the_default_profile() {
         VolumeSource::EmptyDir {
             medium: Medium::Disk,
             size_limit: None,
+            mode: None,
         },
         "/data",
     );
@@ -181,6 +183,7 @@ fn a_read_only_root_with_volumes_of_every_access() {
     let empty = VolumeSource::EmptyDir {
         medium: Medium::Memory,
         size_limit: None,
+        mode: None,
     };
     scene.mount("w", empty, "/w/x");
     scene.mount("h", host_path(), "/w").propagation = Propagation::HostToContainer;

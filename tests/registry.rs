@@ -3,6 +3,8 @@
 
 mod support;
 
+#[path = "registry/certificates.rs"]
+mod certificates;
 #[path = "registry/hostile.rs"]
 mod hostile;
 #[path = "registry/login.rs"]

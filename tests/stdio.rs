@@ -124,6 +124,7 @@ fn a_burst_through_rotations_has_every_line_once_and_in_order() {
     let limits = LogLimits {
         file_bytes: 20 << 20,
         files: 50,
+        ..LogLimits::default()
     };
     let log = LogFile::open(path.clone(), limits).expect("a log file");
     let report = pumped(log, |out, _err| {
@@ -158,6 +159,7 @@ fn only_so_many_files_are_kept_and_long_lines_are_not_split_between_them() {
     let limits = LogLimits {
         file_bytes: 300_000,
         files: 3,
+        ..LogLimits::default()
     };
     let log = LogFile::open(path.clone(), limits).expect("a log file");
     pumped(log, |mut out, _err| {
@@ -535,6 +537,7 @@ fn a_follower_sees_every_line_across_rotations_and_ends_with_the_instance() {
     let limits = LogLimits {
         file_bytes: 100_000,
         files: 1000,
+        ..LogLimits::default()
     };
     let log = LogFile::open(path.clone(), limits).expect("a log file");
     let source = LogSource {

@@ -81,6 +81,7 @@ fn mounted_at(pod: &mut Pod, volume: &str, path: &str) {
         read_only: false,
         propagation: Propagation::None,
         recursive_read_only: RecursiveReadOnly::Disabled,
+        options: Vec::new(),
     });
 }
 
@@ -164,6 +165,7 @@ fn names(path: &Path) -> Vec<String> {
 
 fn empty_dir(memory: bool, limit: Option<&str>) -> VolumeSource {
     VolumeSource::EmptyDir {
+        mode: None,
         medium: if memory { Medium::Memory } else { Medium::Disk },
         size_limit: limit.map(|text| text.parse().expect("a quantity")),
     }
@@ -744,6 +746,7 @@ fn making_what_a_sub_path_lacks_never_goes_through_a_link() {
 fn an_empty_dir_of_huge_pages_is_a_hugetlbfs_of_its_page_size() {
     in_own_mounts(|dir| {
         let source = VolumeSource::EmptyDir {
+            mode: None,
             medium: Medium::HugePages {
                 page_bytes: 2 << 20,
             },

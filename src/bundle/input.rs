@@ -154,6 +154,8 @@ pub struct VolumeParts {
     pub sub_paths: BTreeMap<usize, PathBuf>,
     /// What [`env_files`](crate::bundle::env_files) names → its text; absent files are absent here.
     pub env_files: BTreeMap<EnvFile, String>,
+    /// Volume of the container's `devices` → its node on the host.
+    pub devices: BTreeMap<String, HostDevice>,
 }
 
 /// One container instance to be described.

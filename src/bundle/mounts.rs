@@ -154,7 +154,8 @@ fn volume_mount(
         (RecursiveReadOnly::Disabled, _) if mount.read_only || is_read_only => "ro",
         (RecursiveReadOnly::Disabled, _) => "rw",
     };
-    let options = ["rbind", propagation, access];
+    let mut options = vec!["rbind", propagation, access];
+    options.extend(mount.options.iter().map(String::as_str));
     Ok(bind(source, &clean(&mount.path), &options))
 }
 

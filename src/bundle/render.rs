@@ -3,11 +3,11 @@
 
 use crate::base::InstanceId;
 use crate::bundle::{
-    BundleError, ContainerInput, DEFAULT_SECCOMP, HostFacts, ImageConfig, PAUSE_PLACEHOLDER,
-    PauseInput, PodPaths, Sandbox, UserFiles, VolumeParts, container_spec, image_volumes,
-    pause_spec, sub_paths, to_json,
+    BundleError, ContainerInput, DEFAULT_SECCOMP, HostDevice, HostFacts, ImageConfig,
+    PAUSE_PLACEHOLDER, PauseInput, PodPaths, Sandbox, UserFiles, VolumeParts, container_spec,
+    image_volumes, pause_spec, sub_paths, to_json,
 };
-use crate::manifest::{ConfigObject, Container, EnvFile, EnvValue, ObjectKind, Pod};
+use crate::manifest::{ConfigObject, Container, EnvFile, EnvValue, ObjectKind, Pod, VolumeDevice};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -108,6 +108,7 @@ fn container_json(
     let localhost = input.seccomp_localhost.get(&container.name);
     let mut parts = VolumeParts {
         env_files: placeholder_files(container),
+        devices: placeholder_devices(container),
         ..VolumeParts::default()
     };
     let container_input = ContainerInput {
@@ -156,6 +157,23 @@ fn placeholder_files(container: &Container) -> BTreeMap<EnvFile, String> {
         }
     }
     files
+}
+
+/// Devices whose numbers only the machine of the pod knows.
+fn placeholder_devices(container: &Container) -> BTreeMap<String, HostDevice> {
+    let devices = container.devices.iter();
+    let unknown = |device: &VolumeDevice| HostDevice {
+        path: device.path.clone(),
+        block: true,
+        major: 0,
+        minor: 0,
+        mode: 0o660,
+        uid: 0,
+        gid: 0,
+    };
+    devices
+        .map(|device| (device.volume.clone(), unknown(device)))
+        .collect()
 }
 
 /// The object with its values hidden if it is a Secret, so that nothing made of them can show them.

@@ -1,7 +1,7 @@
 //! Requests and limits → `linux.resources`. Numbers only; source: kubelet `cm/helpers_linux.go`.
 
 use crate::base::Quantity;
-use crate::bundle::{HostFacts, devices};
+use crate::bundle::{BundleError, ContainerInput, HostFacts, devices};
 use crate::manifest::{Container, Pod};
 use oci_spec::runtime::{LinuxCpu, LinuxHugepageLimit, LinuxMemory, LinuxResources};
 use std::collections::HashMap;
@@ -51,7 +51,8 @@ fn limit<'a>(pod: &'a Pod, container: &'a Container, resource: &str) -> Option<&
 }
 
 /// `linux.resources` of a container.
-pub(crate) fn of_container(pod: &Pod, container: &Container, host: &HostFacts) -> LinuxResources {
+pub(crate) fn of_container(input: &ContainerInput) -> Result<LinuxResources, BundleError> {
+    let (pod, container, host) = (input.pod, input.container, input.host);
     let cpu_limit = limit(pod, container, "cpu").map(|q| q.milli());
     let cpu_request = container.resources.requests.get("cpu").map(|q| q.milli());
     let mut cpu = LinuxCpu::default();
@@ -71,15 +72,15 @@ pub(crate) fn of_container(pod: &Pod, container: &Container, host: &HostFacts) -
     });
 
     let mut resources = LinuxResources::default();
+    let mut rules = vec![devices::cgroup_rule(container.security.privileged)];
+    rules.extend(devices::volume_rules(input)?);
     resources
-        .set_devices(Some(vec![devices::cgroup_rule(
-            container.security.privileged,
-        )]))
+        .set_devices(Some(rules))
         .set_cpu(Some(cpu))
         .set_memory(memory)
         .set_hugepage_limits(huge_pages(container, host))
         .set_unified(unified(host));
-    resources
+    Ok(resources)
 }
 
 /// `linux.resources` of pause: next to no CPU share and no limits.

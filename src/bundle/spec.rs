@@ -110,7 +110,14 @@ fn linux(
     let (pod, container, host) = (input.pod, input.container, input.host);
     let security = &container.security;
     let path = cgroup::cgroups_path(pod, &host.cgroups, input.instance);
-    let nodes = security.privileged.then(|| devices::of_host(host));
+    let own = devices::of_volumes(input)?;
+    let mut nodes = match security.privileged {
+        true => devices::of_host(host),
+        false => Vec::new(),
+    };
+    nodes.retain(|node| own.iter().all(|own| own.path() != node.path()));
+    nodes.extend(own);
+    let has_nodes = security.privileged || !nodes.is_empty();
     let mut linux = bare_linux();
     linux
         .set_namespaces(Some(namespaces::of_container(
@@ -120,9 +127,9 @@ fn linux(
             &input.sandbox.pause_proc,
             input.target_proc,
         )))
-        .set_resources(Some(resources::of_container(pod, container, host)))
+        .set_resources(Some(resources::of_container(input)?))
         .set_cgroups_path(Some(path.into()))
-        .set_devices(nodes)
+        .set_devices(has_nodes.then_some(nodes))
         .set_seccomp(confinement::seccomp_of(input, bounding)?)
         .set_rootfs_propagation(mounts::rootfs_propagation(&container.mounts))
         .set_masked_paths(Some(masked))

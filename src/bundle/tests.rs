@@ -574,6 +574,7 @@ fn image_volumes_are_those_without_a_pod_mount() {
         read_only: false,
         propagation: Propagation::None,
         recursive_read_only: RecursiveReadOnly::Disabled,
+        options: Vec::new(),
     }];
     assert_eq!(image_volumes(&pod.containers[0], &image), ["/logs", "/y"]);
 }
@@ -682,6 +683,7 @@ fn a_mount_over_dev_takes_its_defaults_away_and_image_volumes_never_replace_ours
         read_only: false,
         propagation: Propagation::Bidirectional,
         recursive_read_only: RecursiveReadOnly::Disabled,
+        options: Vec::new(),
     }];
     assert_eq!(
         scene.error().to_string(),
@@ -741,6 +743,7 @@ fn recursive_read_only_is_demanded_or_wished_for() {
         read_only: true,
         propagation: Propagation::None,
         recursive_read_only: RecursiveReadOnly::Enabled,
+        options: Vec::new(),
     }];
     let paths = PodPaths {
         volumes: BTreeMap::from([("v".to_owned(), "/src".into())]),

@@ -15,7 +15,9 @@ pub(super) use look::{EventsArgs, GetArgs, LogsArgs, PodArgs, WaitArgs, WhyArgs}
 pub(super) use machine::{
     DoctorArgs, GenerateArgs, GenerateVerb, OutputArgs, ShutdownArgs, UpgradeArgs,
 };
-pub(super) use manifest::{CheckArgs, Files, RenderArgs, RunArgs, SimulateArgs, Validate};
+pub(super) use manifest::{
+    CheckArgs, Files, LogArgs, LogWhenFull, RenderArgs, RunArgs, SimulateArgs, Validate,
+};
 use std::path::PathBuf;
 pub(super) use store::{ImageArgs, ImageVerb, VolumeArgs, VolumeVerb};
 use tracing_subscriber::filter::LevelFilter;

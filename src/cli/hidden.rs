@@ -8,15 +8,15 @@ use crate::pod::{Failure, FailureReason};
 use crate::probe::{self, PROBE_VERB};
 use crate::store::{PodDir, read_json};
 use crate::supervisor::{
-    EXEC_VERB, End, HOPELESS, IMAGE_VERB, KEEPER_VERB, LINK, NETWORK_VERB, PLAN, Plan, PodRecord,
-    REPLACED, SUPERVISOR_VERB, keep, supervise,
+    EXEC_VERB, End, HOPELESS, IMAGE_VERB, KEEPER_VERB, LINK, MEASURE_VERB, Measured, NETWORK_VERB,
+    PLAN, Parts, Plan, PodRecord, REPLACED, SUPERVISOR_VERB, keep, supervise,
 };
-use crate::sys::Lock;
+use crate::sys::{self, Lock};
 use serde::Serialize;
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Runs the life that the first argument names, if it names one; its exit code.
@@ -35,6 +35,7 @@ pub(super) fn main(argv: &[OsString]) -> Option<u8> {
             (pid, start_time),
         ),
         (EXEC_VERB, [limit, pid_file, argv @ ..]) => exec_helper(limit, pid_file, argv),
+        (MEASURE_VERB, []) => measure_helper(),
         (PROBE_VERB, [task, host]) => probe_helper(task, host),
         _ => return None,
     };
@@ -124,6 +125,14 @@ fn remove(state: &OsString, data: &OsString) -> Result {
 fn exec_helper(limit: &OsString, pid_file: &OsString, argv: &[OsString]) -> Result {
     let answer = exec_helper::run(limit, pid_file, argv);
     print(answer.map_err(|failed| failure(FailureReason::Other, failed.error.as_ref(), None)))
+}
+
+/// Prints what the directories that standard input names take of the disk, as JSON.
+fn measure_helper() -> Result {
+    // Whatever it finds can wait; the pod cannot.
+    let _ = sys::lower_priority();
+    let parts: Parts<Vec<PathBuf>> = serde_json::from_reader(std::io::stdin().lock())?;
+    print(Ok(Measured::of(&parts)))
 }
 
 /// Prints the image, or why there is none, as JSON. Standard input brings the Secrets to pull it with.

@@ -2,7 +2,7 @@
 
 use crate::api::Client;
 use crate::bundle;
-use crate::cli::args::RunArgs;
+use crate::cli::args::{LogArgs, LogWhenFull, RunArgs};
 use crate::cli::exit::{Code, DONE, Failed, Outcome, cannot};
 use crate::cli::settings::Settings;
 use crate::cli::spawn::AfterBoot;
@@ -10,6 +10,7 @@ use crate::cli::{delete, follow, foreground, host, network, pods, ports, report,
 use crate::manifest::{ConfigObject, Pod, Profile};
 use crate::pod::{ContainerState, Phase, PodView, Request};
 use crate::runtime::{Deadlines, Needs, Runtime};
+use crate::stdio::{LogLimits, WhenFull};
 use crate::store::find_name;
 use crate::supervisor::{Plan, PodRecord, read_pod};
 use std::time::Duration;
@@ -20,6 +21,9 @@ const STARTING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 const BACKOFF_SECONDS: (f64, f64) = (10.0, 300.0);
 /// Bounds of the deadline of a runtime call in seconds: no runtime is faster, no user is more patient.
 const DEADLINE_SECONDS: (f64, f64) = (0.1, 600.0);
+
+/// Smallest log that is rotated, in bytes: of less, rotation would be most of the work.
+const LOG_BYTES_MIN: u64 = 64 * 1024;
 
 pub(super) fn run(settings: &Settings, args: &RunArgs) -> Outcome {
     let mut loaded = source::load(&args.files)?;
@@ -101,6 +105,7 @@ fn plan(
         dirs: settings.dirs.clone(),
         image_environment: image_environment(),
         backoff_ms: (first, longest),
+        logs: logs(&args.logs)?,
         rejected,
         remove_at_end: args.rm && args.detach,
     })
@@ -112,6 +117,22 @@ fn image_environment() -> std::collections::BTreeMap<String, String> {
     names
         .filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)))
         .collect()
+}
+
+fn logs(args: &LogArgs) -> Result<LogLimits, Failed> {
+    let bytes = u64::try_from(args.log_size.units()).unwrap_or(0);
+    if bytes < LOG_BYTES_MIN {
+        let message = format!("the log of a container has at least {LOG_BYTES_MIN} bytes");
+        return Err(Failed::new(Code::Usage, message));
+    }
+    Ok(LogLimits {
+        file_bytes: bytes,
+        files: usize::from(args.log_files),
+        when_full: match args.log_when_full {
+            LogWhenFull::Drop => WhenFull::Drop,
+            LogWhenFull::Block => WhenFull::Block,
+        },
+    })
 }
 
 fn deadlines(args: &RunArgs) -> Result<Deadlines, Failed> {

@@ -69,8 +69,8 @@ impl Skip for std::fs::File {
 pub(super) struct Entries<R> {
     stream: R,
     position: u64,
-    /// Where the next header is.
-    next: u64,
+    /// Where the data of the last member ends; it fills its last block with what means nothing.
+    end: u64,
     buffer: Vec<u8>,
 }
 
@@ -88,7 +88,7 @@ impl<R: Skip> Entries<R> {
         Entries {
             stream,
             position: 0,
-            next: 0,
+            end: 0,
             buffer: vec![0; BUFFER_BYTES],
         }
     }
@@ -97,7 +97,10 @@ impl<R: Skip> Entries<R> {
     pub fn next(&mut self) -> io::Result<Option<Entry>> {
         let mut extensions = Extensions::default();
         loop {
-            self.pass_to(self.next)?;
+            self.pass_to(self.end)?;
+            if !self.pass_filling()? {
+                return Ok(None);
+            }
             let Some(header) = self.header()? else {
                 return Ok(None);
             };
@@ -161,6 +164,15 @@ impl<R: Skip> Entries<R> {
         Ok(())
     }
 
+    /// Passes over what fills the last block; `false` if the stream ended there. Source: Go's `archive/tar`, so that everybody reads
+    /// what `umoci insert` writes.
+    fn pass_filling(&mut self) -> io::Result<bool> {
+        let filling = self.end.next_multiple_of(BLOCK) - self.end;
+        let passed = io::copy(&mut self.stream.by_ref().take(filling), &mut io::sink())?;
+        self.position += passed;
+        Ok(passed == filling)
+    }
+
     /// Reads one block; `false` if the stream ended before it.
     fn block(&mut self, block: &mut [u8]) -> io::Result<bool> {
         let mut filled = 0;
@@ -172,7 +184,7 @@ impl<R: Skip> Entries<R> {
             }
         }
         self.position += BLOCK;
-        self.next = self.position;
+        self.end = self.position;
         Ok(true)
     }
 
@@ -202,7 +214,7 @@ impl<R: Skip> Entries<R> {
             return Err(cut());
         }
         self.position += size;
-        self.next = self.position.next_multiple_of(BLOCK);
+        self.end = self.position;
         Ok(bytes)
     }
 
@@ -248,9 +260,9 @@ impl<R: Skip> Entries<R> {
             None => (stored, vec![(0, stored)]),
         };
         let offset = self.position;
-        self.next = offset
+        self.end = offset
             .checked_add(stored)
-            .and_then(|end| end.checked_next_multiple_of(BLOCK))
+            .filter(|end| end.checked_next_multiple_of(BLOCK).is_some())
             .ok_or_else(|| bad("a tar member is too large"))?;
         let xattrs = extensions
             .pax

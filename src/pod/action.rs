@@ -61,6 +61,13 @@ pub enum Action {
         /// Which of its probes.
         kind: ProbeKind,
     },
+    /// Measure what parts of the pod use of the disk; one `Input::Measured` follows.
+    MeasureDisk {
+        /// These volumes.
+        volumes: Vec<String>,
+        /// What these containers have written, and their logs.
+        containers: Vec<String>,
+    },
     /// Set up the network of the sandbox whose pause is running.
     SetUpNetwork {
         /// For the completion.

@@ -2,6 +2,7 @@
 
 use crate::base::{Exit, InstanceId, Signal};
 use crate::manifest::{Container, ProbeKind};
+use crate::pod::DiskUse;
 use serde::{Deserialize, Serialize};
 
 /// Number of one operation; never used twice within a pod, so a late or doubled completion is recognised and dropped.
@@ -52,6 +53,13 @@ pub enum Input {
         kind: ProbeKind,
         /// What it said.
         answer: ProbeAnswer,
+    },
+    /// What the pod uses of the disk was measured, as `MeasureDisk` asked.
+    Measured {
+        /// At least so much, of what was asked for.
+        used: DiskUse,
+        /// Why not everything could be measured; one line for people.
+        problem: Option<String>,
     },
     /// A new supervisor has looked at the world: one entry per instance the machine believes to exist. Operations that were
     /// in flight are lost.

@@ -87,8 +87,8 @@ impl Machine {
             ..
         } = turn;
         self.wake = wake;
-        let probes_only = actions.iter().all(|a| matches!(a, Action::RunProbe { .. }));
-        self.is_idle = is_steady && probes_only && self.state == before;
+        let looks = |a: &Action| matches!(a, Action::RunProbe { .. } | Action::MeasureDisk { .. });
+        self.is_idle = is_steady && actions.iter().all(looks) && self.state == before;
         if self.state != before {
             actions.insert(0, Action::Persist);
         }
@@ -120,7 +120,7 @@ impl Machine {
         self.state.settled
     }
 
-    /// Whether the last step was the everyday of probes that go well: a replay does without it.
+    /// Whether the last step was the everyday of probes and measurements that go well: a replay does without it.
     pub fn was_idle(&self) -> bool {
         self.is_idle
     }

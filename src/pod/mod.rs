@@ -3,6 +3,7 @@
 //! crash is the same code as running.
 
 mod action;
+mod disk;
 mod engine;
 mod grace;
 mod input;
@@ -20,6 +21,7 @@ mod why;
 mod words;
 
 pub use action::*;
+pub use disk::DiskUse;
 pub use input::*;
 pub use machine::Machine;
 pub use replay::{Begun, Comparison, Difference, Entry, Replayed, replay};

@@ -17,6 +17,8 @@ pub struct Settings {
     pub image_backoff_initial: Duration,
     /// Longest wait for an image. Source: kubelet, 300 s.
     pub image_backoff_max: Duration,
+    /// Between two measurements of what a pod uses of the disk. Source: kubelet, monitoring interval of the eviction manager.
+    pub disk_period: Duration,
     /// Between two kills of an instance that does not end.
     pub kill_repeat: Duration,
 }
@@ -30,6 +32,7 @@ impl Default for Settings {
             retry: Duration::from_secs(10),
             image_backoff_initial: Duration::from_secs(10),
             image_backoff_max: Duration::from_secs(300),
+            disk_period: Duration::from_secs(10),
             kill_repeat: Duration::from_secs(1),
         }
     }

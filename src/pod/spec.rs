@@ -5,6 +5,7 @@ use crate::manifest::{
     Container, EnvValue, FieldRef, Pod, Probe, ProbeKind, PullPolicy as Pull, RestartAction,
     RestartPolicy, RestartRule, Role,
 };
+use crate::pod::disk::DiskLimits;
 use std::time::Duration;
 
 /// A pod as the rules see it.
@@ -20,6 +21,8 @@ pub(super) struct Spec {
     pub grace_seconds: u64,
     /// `activeDeadlineSeconds`.
     pub deadline: Option<Duration>,
+    /// What it may use of the disk, if that is limited.
+    pub disk: Option<DiskLimits>,
     /// In the order of the model.
     pub containers: Vec<ContainerSpec>,
 }
@@ -67,6 +70,7 @@ impl Spec {
             restart_policy: pod.restart_policy,
             grace_seconds: pod.termination_grace_period_seconds,
             deadline: pod.active_deadline_seconds.map(Duration::from_secs),
+            disk: DiskLimits::of(pod),
             containers: pod
                 .containers
                 .iter()

@@ -33,6 +33,9 @@ pub struct State {
     pub(super) ever_created: bool,
     pub(super) clean_up: Task,
     pub(super) settled: bool,
+    /// When it is next looked what the pod uses of the disk.
+    #[serde(default)]
+    pub(super) disk: Loose<Watch>,
     /// Warnings told last, so that what is tried for ever is not told for ever.
     #[serde(default)]
     pub(super) told: Vec<Told>,
@@ -180,6 +183,15 @@ impl<T> PartialEq for Loose<T> {
 
 impl<T> Eq for Loose<T> {}
 
+/// Measurements of the disk.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Watch {
+    /// Since when one runs.
+    pub since: Option<Mono>,
+    /// When the next one begins; `None` before the first was thought of.
+    pub next: Option<Mono>,
+}
+
 /// The image of one container.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Image {
@@ -228,6 +240,8 @@ pub(super) enum Cause {
     Stop,
     /// `activeDeadlineSeconds`.
     Deadline,
+    /// It uses more of the disk than it may.
+    Evicted,
     /// Nothing is left to run.
     Completed,
     /// Pause died; perhaps a new sandbox follows.
@@ -270,6 +284,7 @@ impl State {
             ever_created: false,
             clean_up: Task::default(),
             settled: false,
+            disk: Loose::default(),
             told: Vec::new(),
         }
     }
@@ -292,7 +307,7 @@ impl Cause {
     /// Whether nothing of the pod starts again.
     pub(super) fn is_final(self) -> bool {
         match self {
-            Cause::Stop | Cause::Deadline | Cause::Completed => true,
+            Cause::Stop | Cause::Deadline | Cause::Evicted | Cause::Completed => true,
             Cause::SandboxLost | Cause::RestartAll { .. } => false,
         }
     }

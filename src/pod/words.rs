@@ -22,6 +22,9 @@ pub(super) const DEADLINE: &str = "DeadlineExceeded";
 pub(super) const DEADLINE_MESSAGE: &str =
     "Pod was active on the node longer than the specified deadline";
 
+/// Source: kubelet, eviction manager, `Reason`.
+pub(super) const EVICTED: &str = "Evicted";
+
 impl FailureReason {
     /// As `status` shows it.
     pub fn as_str(self) -> &'static str {

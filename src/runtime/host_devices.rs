@@ -39,6 +39,12 @@ pub(super) fn below(dev: &Path) -> Vec<HostDevice> {
     devices
 }
 
+/// What a device node is; `None` for anything else. Links are not followed.
+pub fn host_device(path: &Path) -> std::io::Result<Option<HostDevice>> {
+    let meta = path.symlink_metadata()?;
+    Ok(device(path.to_owned(), &meta))
+}
+
 fn device(path: PathBuf, meta: &std::fs::Metadata) -> Option<HostDevice> {
     let block = match FileType::from_raw_mode(meta.mode()) {
         FileType::BlockDevice => true,

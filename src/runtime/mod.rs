@@ -30,6 +30,7 @@ pub use error::{Refused, RuntimeError};
 pub use exec::{ExecCall, kill_exec};
 pub use find::{Features, Runtime, find, find_known};
 pub use host::{HostError, host_facts};
+pub use host_devices::host_device;
 pub use name::is_plain_name;
 pub use pid_file::{PidFileError, read as read_pid_file};
 pub use preflight::{Needs, Problem, preflight, unless_root};

@@ -1,13 +1,17 @@
 //! One log file: append, rotate, prune. A batch is whole records and is written by one write(2).
 //!
-//! Policy when the disk does not take it: the batch is dropped and counted, the file is cut back to its last whole record, and
-//! the next batch is tried again. Nothing here blocks on, retries for or fails because of a full disk.
+//! When the disk does not take it, the file is cut back to its last whole record. What then becomes of the rest says
+//! [`WhenFull`]; nothing here blocks on, retries for or fails because of a full disk.
 
+use crate::base::Mono;
 use crate::manifest::Pod;
 use crate::stdio::cri::Stream;
 use crate::stdio::held::{HeldFile, Left};
+use crate::sys;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::fd::BorrowedFd;
@@ -15,18 +19,42 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Names tried for a rotated file before the rotation is put off: one per second from the last one on.
 const ROTATED_NAMES: usize = 8;
 
-/// How large logs may get.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How large logs may get, and what happens when they cannot be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLimits {
     /// Bytes of a file after which it is rotated; one batch more is possible, and as much again inside an endless line.
     pub file_bytes: u64,
     /// Files per instance, the current one included; older ones are removed.
     pub files: usize,
+    /// What becomes of output that the disk does not take.
+    pub when_full: WhenFull,
 }
+
+/// What becomes of output that the disk does not take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WhenFull {
+    /// It is dropped and counted: the container never waits.
+    Drop,
+    /// It stays where it is until the disk takes it: the container waits as soon as its pipe is full.
+    Block,
+}
+
+/// How it goes with a log, told when it changes.
+#[derive(Debug)]
+pub enum LogNews {
+    /// The disk does not take it.
+    Refused(io::Error, WhenFull),
+    /// It is written again.
+    Written,
+}
+
+/// Time between two news of one log: a disk that is almost full takes a batch now and then.
+const NEWS_INTERVAL: Duration = Duration::from_secs(10);
 
 impl Default for LogLimits {
     /// Source: kubelet `containerLogMaxSize`, `containerLogMaxFiles`.
@@ -34,6 +62,7 @@ impl Default for LogLimits {
         LogLimits {
             file_bytes: 10 * 1024 * 1024,
             files: 5,
+            when_full: WhenFull::Drop,
         }
     }
 }
@@ -104,6 +133,19 @@ pub fn prune_attempts(container_dir: &Path, current: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// Whom a log tells.
+struct Told {
+    tell: Box<dyn FnMut(LogNews) + Send>,
+    refused: bool,
+    not_before: Mono,
+}
+
+impl fmt::Debug for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Told({})", self.refused)
+    }
+}
+
 /// The log file of one instance, open for appending.
 #[derive(Debug)]
 pub struct LogFile {
@@ -115,6 +157,7 @@ pub struct LogFile {
     at_line_end: bool,
     held: HeldFile,
     counters: Arc<LogCounters>,
+    told: Option<Box<Told>>,
 }
 
 impl LogFile {
@@ -143,7 +186,23 @@ impl LogFile {
             at_line_end: true,
             held,
             counters: Arc::default(),
+            told: None,
         })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Somebody wants to hear how it goes.
+    pub fn telling(mut self, tell: impl FnMut(LogNews) + Send + 'static) -> LogFile {
+        self.told = Some(Box::new(Told {
+            tell: Box::new(tell),
+            refused: false,
+            not_before: Mono::default(),
+        }));
+        self
     }
 
     /// What becomes of the output, also while it is pumped.
@@ -174,7 +233,8 @@ impl LogFile {
         left
     }
 
-    /// Takes bytes of a stream out of its pipe, so that they outlive this process. *Errors*: `WouldBlock` when there are none.
+    /// Takes bytes of a stream out of its pipe, so that they outlive this process. *Errors*: `WouldBlock` when there are none,
+    /// `StorageFull` when they have to wait for the disk.
     pub(super) fn take(
         &mut self,
         stream: Stream,
@@ -182,10 +242,17 @@ impl LogFile {
         buffer: &mut [u8],
     ) -> io::Result<usize> {
         match self.held.take(stream, pipe, buffer) {
-            // A terminal, or a disk that is full: read without that safety.
-            Err(error) if error.kind() != ErrorKind::WouldBlock => {
-                Ok(rustix::io::read(pipe, buffer)?)
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Err(error),
+            // `InvalidInput`: a terminal, of which nothing can be moved like this.
+            Err(error)
+                if self.limits.when_full == WhenFull::Block
+                    && error.kind() != ErrorKind::InvalidInput =>
+            {
+                self.tell(Some(error));
+                Err(ErrorKind::StorageFull.into())
             }
+            // Read without that safety.
+            Err(_) => Ok(rustix::io::read(pipe, buffer)?),
             taken => taken,
         }
     }
@@ -200,8 +267,12 @@ impl LogFile {
         self.held.remove();
     }
 
-    /// Appends a batch of whole records; `at_line_end` says whether its last record of each stream ends a line. Loss is counted.
-    pub(super) fn append(&mut self, batch: &[u8], at_line_end: bool) {
+    /// Appends a batch of whole records; `at_line_end` says whether its last record of each stream ends a line. What has to wait
+    /// for the disk stays in the batch; whether nothing does.
+    pub(super) fn append(&mut self, batch: &mut Vec<u8>, at_line_end: bool) -> bool {
+        if batch.is_empty() {
+            return true;
+        }
         let full = self.size >= self.limits.file_bytes;
         if full && (self.at_line_end || self.size >= self.limits.file_bytes.saturating_mul(2)) {
             self.rotate();
@@ -219,10 +290,42 @@ impl LogFile {
             // If even this fails, `open` of the next writer ends the torn record.
             let _ = self.file.set_len(self.size);
         }
-        if let Some(error) = error {
-            self.counters.add_lost(batch.len() - kept, &error);
+        batch.drain(..kept);
+        let waits = error.is_some() && self.limits.when_full == WhenFull::Block;
+        if !waits {
+            if let Some(error) = &error {
+                self.counters.add_lost(batch.len(), error);
+            }
+            batch.clear();
+            self.at_line_end = at_line_end;
         }
-        self.at_line_end = at_line_end;
+        self.tell(error);
+        !waits
+    }
+
+    /// The same for the last time: what the disk does not take now is lost.
+    pub(super) fn append_last(&mut self, batch: &mut Vec<u8>) {
+        self.limits.when_full = WhenFull::Drop;
+        self.append(batch, true);
+    }
+
+    fn tell(&mut self, error: Option<io::Error>) {
+        let Some(told) = self.told.as_mut() else {
+            return;
+        };
+        if told.refused == error.is_some() {
+            return;
+        }
+        let now = sys::now().mono;
+        if now < told.not_before {
+            return;
+        }
+        told.refused = error.is_some();
+        told.not_before = now + NEWS_INTERVAL;
+        (told.tell)(match error {
+            Some(error) => LogNews::Refused(error, self.limits.when_full),
+            None => LogNews::Written,
+        });
     }
 
     /// Moves the file aside and opens a new one. Whatever fails, the open file stays good for writing and it is tried again later.

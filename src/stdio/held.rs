@@ -39,6 +39,8 @@ pub(super) struct HeldFile {
     spooled: u64,
     /// Whose bytes came last.
     stream: Option<Stream>,
+    /// A header is there: without one, nothing may be spooled.
+    is_headed: bool,
 }
 
 /// What a pump that died has left.
@@ -61,6 +63,7 @@ impl HeldFile {
             file: None,
             spooled: 0,
             stream: None,
+            is_headed: false,
         }
     }
 
@@ -70,12 +73,13 @@ impl HeldFile {
         let Some(file) = &self.file else {
             return Left::default();
         };
-        let left = read(file).unwrap_or_default();
+        let left = read(file);
+        self.is_headed = left.is_some();
         self.spooled = file
             .metadata()
             .map_or(0, |meta| meta.len())
             .saturating_sub(SPOOL_AT);
-        left
+        left.unwrap_or_default()
     }
 
     /// Takes bytes of a stream out of its pipe. *Errors*: `WouldBlock` when there are none; any other when they cannot be taken
@@ -86,7 +90,8 @@ impl HeldFile {
         pipe: BorrowedFd<'_>,
         buffer: &mut [u8],
     ) -> io::Result<usize> {
-        let file = self.file.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        let file = self.file.as_ref().filter(|_| self.is_headed);
+        let file = file.ok_or(io::ErrorKind::NotFound)?;
         if self.stream != Some(stream) {
             file.write_all_at(&[u8::from(stream == Stream::Stderr)], STREAM_AT)?;
             self.stream = Some(stream);
@@ -104,11 +109,15 @@ impl HeldFile {
 
     /// Remembers what is true now that all of the spool is logged or held. What cannot be saved is done again if the pump dies.
     pub(super) fn save(&mut self, log_bytes: u64, out: &[u8], err: &[u8]) {
+        if self.file.is_none() {
+            // It could not be opened, perhaps for a disk that was full.
+            self.file = self.open().ok().filter(|file| file.set_len(0).is_ok());
+        }
         let Some(file) = &self.file else { return };
         let length = |held: &[u8]| u32::try_from(held.len()).unwrap_or(0).to_le_bytes();
         let (size, done) = (log_bytes.to_le_bytes(), self.spooled.to_le_bytes());
         let state = [&size[..], &done, &length(out), &length(err), out, err].concat();
-        let _ = file.write_all_at(&state, 0);
+        self.is_headed |= file.write_all_at(&state, 0).is_ok();
         // After the header, which is true of an empty spool, too: more is done than there is. The other way round, a pump that
         // dies in between leaves a header that is not true any more and nothing to do again.
         if self.spooled > MAX_SPOOL_BYTES && file.set_len(SPOOL_AT).is_ok() {

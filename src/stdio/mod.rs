@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Invariants: a record is written whole or not at all; a line is never lost or split by a rotation; whatever happens to the
-//! disk or to a reader, the container's pipes keep being drained.
+//! disk or to a reader, the container's pipes keep being drained, unless it was asked that output waits for the disk.
 
 mod cri;
 mod file;
@@ -20,7 +20,9 @@ mod relay;
 mod termination;
 
 pub use cri::{Framer, MAX_CONTENT_BYTES, Record, Stream, timestamp};
-pub use file::{LogCounters, LogFile, LogLimits, container_log, pod_log_dir, prune_attempts};
+pub use file::{
+    LogCounters, LogFile, LogLimits, LogNews, WhenFull, container_log, pod_log_dir, prune_attempts,
+};
 pub use follow::{LogSource, follow};
 pub use logger::{Logger, LoggerError, LoggerInput};
 pub use pipe::{ConsoleError, ConsoleSocket, StdioEnds, StdioPipes, resize};

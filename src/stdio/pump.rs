@@ -5,7 +5,7 @@
 //! killed is followed by one that goes on with the line.
 
 use crate::stdio::cri::{Framer, Stream, timestamp};
-use crate::stdio::file::LogFile;
+use crate::stdio::file::{LogCounters, LogFile};
 use crate::sys;
 use std::future::Future;
 use std::io;
@@ -21,6 +21,9 @@ const READ_BYTES_MIN: usize = 4 * 1024;
 const READ_BYTES_MAX: usize = 128 * 1024;
 /// Time to reach the end of the output after the process ended; a child of it may keep the pipe open forever.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
+
+/// Time between two tries while output waits for the disk.
+const DISK_RETRY: Duration = Duration::from_millis(500);
 
 /// Why pumping shall end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +46,7 @@ pub struct PumpReport {
 }
 
 /// Pumps `stdout` and `stderr` (or a terminal as `stdout`) into `log` until both end, or until `stop` says so.
-/// *Errors*: none; an output that cannot be read has ended, a batch that cannot be written is counted as lost.
+/// *Errors*: none; an output that cannot be read has ended, a batch that cannot be written is counted as lost or waits.
 pub async fn pump(
     stdout: OwnedFd,
     stderr: Option<OwnedFd>,
@@ -64,21 +67,26 @@ pub async fn pump(
         if let Some(output) = output {
             frame(&mut output.framer, &bytes, &mut batch);
         }
-        log.append(&batch, !inside_line(&out) && !inside_line(&err));
-        batch.clear();
     }
-    log.save_held(held(&out), held(&err));
+    let mut waits = !log.append(&mut batch, !inside_line(&out) && !inside_line(&err));
+    if !waits {
+        log.save_held(held(&out), held(&err));
+    }
     let mut stop = pin!(stop);
     let mut ended = false;
     let mut err_first = false;
     let mut deadline = pin!(tokio::time::sleep(DRAIN_TIME));
     let mut cut = false;
+    let mut handed_over = false;
     while out.is_some() || err.is_some() {
         // Biased: the order to stop and its deadline before the flow, which may never pause; then the output that waited.
         let chosen = tokio::select! {
             biased;
             why = &mut stop, if !ended => match why {
-                Stop::HandedOver => break,
+                Stop::HandedOver => {
+                    handed_over = true;
+                    break;
+                }
                 Stop::Ended => {
                     ended = true;
                     deadline.as_mut().reset(tokio::time::Instant::now() + DRAIN_TIME);
@@ -89,25 +97,34 @@ pub async fn pump(
                 cut = true;
                 break;
             }
-            () = readable(&err), if err_first => &mut err,
-            () = readable(&out) => &mut out,
-            () = readable(&err) => &mut err,
+            () = tokio::time::sleep(DISK_RETRY), if waits => {
+                waits = !log.append(&mut batch, !inside_line(&out) && !inside_line(&err));
+                if !waits {
+                    log.save_held(held(&out), held(&err));
+                }
+                continue;
+            }
+            () = readable(&err), if err_first && !waits => &mut err,
+            () = readable(&out), if !waits => &mut out,
+            () = readable(&err), if !waits => &mut err,
         };
         err_first = !err_first;
-        let more = chosen.as_mut().is_some_and(|output| {
-            let n = output.read_into(&mut log, &mut batch);
-            counters.add_read(n.unwrap_or(0));
-            n.is_some()
-        });
-        if !more {
-            finish(chosen.take(), &mut batch);
+        match chosen
+            .as_mut()
+            .map(|output| output.read_into(&mut log, &mut batch))
+        {
+            Some(Read::Bytes(n)) => counters.add_read(n),
+            Some(Read::NotNow) => {
+                waits = true;
+                continue;
+            }
+            Some(Read::End) | None => finish(chosen.take(), &mut batch),
         }
-        let at_line_end = !inside_line(&out) && !inside_line(&err);
-        if !batch.is_empty() {
-            log.append(&batch, at_line_end);
+        waits = !log.append(&mut batch, !inside_line(&out) && !inside_line(&err));
+        if waits {
+            continue;
         }
         log.save_held(held(&out), held(&err));
-        batch.clear();
         batch.shrink_to(if is_idle(&out) && is_idle(&err) {
             READ_BYTES_MIN
         } else {
@@ -116,12 +133,18 @@ pub async fn pump(
         // A container that never pauses must not keep the loop from everything else.
         tokio::task::yield_now().await;
     }
+    if handed_over && waits {
+        // What waits is in the spool, and whoever goes on with the pipes finds it there.
+        return report(&counters, cut);
+    }
     finish(out, &mut batch);
     finish(err, &mut batch);
-    if !batch.is_empty() {
-        log.append(&batch, true);
-    }
+    log.append_last(&mut batch);
     log.remove_held();
+    report(&counters, cut)
+}
+
+fn report(counters: &LogCounters, cut: bool) -> PumpReport {
     PumpReport {
         bytes: counters.read_bytes(),
         lost_bytes: counters.lost_bytes(),
@@ -164,6 +187,15 @@ async fn readable(output: &Option<Output>) {
     }
 }
 
+/// What one read gave.
+enum Read {
+    /// So many bytes; none if there were none yet.
+    Bytes(usize),
+    /// They wait for the disk.
+    NotNow,
+    End,
+}
+
 /// One output that has not ended.
 struct Output {
     source: AsyncFd<OwnedFd>,
@@ -184,24 +216,25 @@ impl Output {
         })
     }
 
-    /// One read, framed into `batch`; how many bytes, or `None` at the end.
-    fn read_into(&mut self, log: &mut LogFile, batch: &mut Vec<u8>) -> Option<usize> {
+    /// One read, framed into `batch`.
+    fn read_into(&mut self, log: &mut LogFile, batch: &mut Vec<u8>) -> Read {
         self.buffer.resize(self.next_read_bytes, 0);
         let (stream, buffer) = (self.framer.stream(), &mut self.buffer);
         let take = |source: &OwnedFd| log.take(stream, source.as_fd(), buffer);
         match self.source.try_io(Interest::READABLE, take) {
-            Ok(0) => None,
+            Ok(0) => Read::End,
             Ok(n) => {
                 frame(&mut self.framer, &self.buffer[..n], batch);
                 self.adapt(n);
-                Some(n)
+                Read::Bytes(n)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.adapt(0);
-                Some(0)
+                Read::Bytes(0)
             }
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => Read::NotNow,
             // EIO: a terminal whose other side is closed.
-            Err(_) => None,
+            Err(_) => Read::End,
         }
     }
 

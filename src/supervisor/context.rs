@@ -3,7 +3,7 @@
 use crate::base::InstanceId;
 use crate::bundle::{self, PodPaths};
 use crate::manifest::Container;
-use crate::pod::{Failure, FailureReason};
+use crate::pod::{Failure, FailureReason, Input};
 use crate::runtime::{Driver, Layout, PodCgroup, PodCgroupValues, RuntimeError};
 use crate::store::PodDir;
 use crate::supervisor::link;
@@ -12,6 +12,7 @@ use std::error::Error;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::sync::mpsc;
 
 /// Where `Localhost` seccomp profiles are.
 pub const SECCOMP_PROFILES: &str = "/etc/podshim/seccomp";
@@ -27,6 +28,8 @@ pub(super) struct Context {
     pub keeper: Arc<OwnedFd>,
     /// The host's mount namespace, of pods that share mounts with it.
     pub host_mounts: Option<Arc<OwnedFd>>,
+    /// What the machine is to hear of what goes on beside its operations.
+    pub notes: mpsc::Sender<Input>,
 }
 
 impl Context {
@@ -35,6 +38,7 @@ impl Context {
         plan: Plan,
         keeper: OwnedFd,
         host_mounts: Option<OwnedFd>,
+        notes: mpsc::Sender<Input>,
     ) -> Result<Context, SupervisorError> {
         let driver = Driver {
             deadlines: plan.deadlines,
@@ -57,6 +61,7 @@ impl Context {
             cgroup_values,
             keeper: Arc::new(keeper),
             host_mounts: host_mounts.map(Arc::new),
+            notes,
         })
     }
 

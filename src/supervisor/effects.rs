@@ -5,7 +5,7 @@ use crate::manifest::{HookKind, ProbeKind};
 use crate::pod::{Action, Failure, FailureReason, InstanceKind, OpId, Refusal, RequestId};
 use crate::supervisor::context::runtime_failure;
 use crate::supervisor::world::{Change, Completion, Haste, World};
-use crate::supervisor::{Process, handlers, images, instance, network, sandbox};
+use crate::supervisor::{Process, disk, handlers, images, instance, network, sandbox};
 use crate::sys;
 use std::future::Future;
 use std::os::fd::AsFd;
@@ -38,6 +38,10 @@ impl World {
                     container,
                     kind,
                 } => self.run_probe(instance, &container, kind),
+                Action::MeasureDisk {
+                    volumes,
+                    containers,
+                } => self.measure_disk(&volumes, &containers),
                 Action::Delete { op, instance } => self.delete(op, instance),
                 Action::Signal { instance, signal } => self.signal(&instance, signal),
                 Action::Kill { instance } => self.kill(&instance),
@@ -112,7 +116,7 @@ impl World {
         self.operations.insert(op);
         let work = async move {
             let created = instance::create(&context, &hands, &instance, &kind, exits_before).await;
-            created.map(|created| Change::Created(instance, kind, created))
+            created.map(|created| Change::Created(instance, kind, Box::new(created)))
         };
         let work = self.unless(Haste::Kill, FailureReason::RuntimeHung, work);
         self.tasks
@@ -182,6 +186,15 @@ impl World {
             }
         });
         self.end_with(&of, task);
+    }
+
+    fn measure_disk(&mut self, volumes: &[String], containers: &[String]) {
+        let context = Arc::clone(&self.context);
+        let wanted = disk::wanted(&context, &self.hands, volumes, containers);
+        self.tasks.spawn(async move {
+            let (used, problem) = disk::measure(&wanted).await;
+            Completion::Measured(used, problem)
+        });
     }
 
     /// Whatever is done in an instance ends with it.

@@ -100,7 +100,7 @@ async fn last_words(
         let _ = pump.stop.send(Stop::Ended);
         match tokio::time::timeout(DRAIN_DEADLINE, pump.task).await {
             Ok(Ok(report)) if report.lost_bytes > 0 => {
-                tracing::error!(%instance, bytes = report.lost_bytes, "output could not be written to the log");
+                context.tell_lost(&container.name, report.lost_bytes);
             }
             Ok(_) => {}
             Err(_) => tracing::error!(%instance, "the output of an ended container is not drained"),

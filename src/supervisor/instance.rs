@@ -10,7 +10,7 @@ use crate::manifest::{Container, Profile};
 use crate::network::Network;
 use crate::pod::{Failure, FailureReason, InstanceKind};
 use crate::runtime::{CreateCall, InitIo, Quirks};
-use crate::stdio::{self, ConsoleSocket, LogFile, LogLimits, StdioPipes};
+use crate::stdio::{self, ConsoleSocket, LogFile, StdioPipes};
 use crate::supervisor::context::{Context, failure, other, plain, runtime_failure};
 use crate::supervisor::{FileId, Hands, Process, parts, sandbox};
 use crate::sys;
@@ -339,15 +339,9 @@ fn open_stdio(
     container: &Container,
     attempt: u32,
 ) -> Result<(InitIo, Stdio), Failure> {
-    let path = stdio::container_log(
-        &context.plan.dirs.logs,
-        &context.plan.pod,
-        &container.name,
-        attempt,
-    );
-    let log = LogFile::open(path.clone(), LogLimits::default())
-        .map_err(|e| bundle_failure("cannot open the container's log", &e))?;
-    if let Some(dir) = path.parent() {
+    let opened = context.open_log(&container.name, attempt);
+    let log = opened.map_err(|e| bundle_failure("cannot open the container's log", &e))?;
+    if let Some(dir) = log.path().parent() {
         // Old logs that cannot be removed are no reason not to run.
         let _ = stdio::prune_attempts(dir, attempt);
     }

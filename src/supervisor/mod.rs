@@ -11,6 +11,7 @@
 //! a supervisor reads the snapshot, looks at the world, and goes on.
 
 mod context;
+mod disk;
 mod effects;
 mod error;
 mod exec;
@@ -23,6 +24,7 @@ mod images;
 mod instance;
 mod keeper;
 mod link;
+mod logs;
 mod mounts;
 mod names;
 mod network;
@@ -40,6 +42,7 @@ pub mod task;
 mod world;
 
 pub use context::SECCOMP_PROFILES;
+pub use disk::{MEASURE_VERB, Measured, Parts};
 pub use error::{End, SupervisorError};
 pub use exec::{ExecError, ExecStart, exec_start};
 pub use handle::Handle;

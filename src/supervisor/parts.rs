@@ -1,15 +1,17 @@
 //! What of the pod's volumes is made, or looked at, when an instance is created: their images, files and parts.
 
-use crate::bundle::{self, ContainerInput, PodPaths, VolumeParts};
+use crate::bundle::{self, ContainerInput, HostDevice, PodPaths, VolumeParts};
 use crate::image;
 use crate::manifest::{Container, EnvFile, Propagation, VolumeSource};
 use crate::pod::{Failure, FailureReason};
+use crate::runtime::host_device;
 use crate::supervisor::context::{Context, failure, other};
 use crate::supervisor::instance::unusable;
 use crate::supervisor::{Hands, sandbox};
 use crate::volume;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 /// Makes and looks up what the container needs of the pod's volumes beside the volumes themselves.
 pub(super) fn look_up(
@@ -21,6 +23,7 @@ pub(super) fn look_up(
     check_propagation(input)?;
     let mut parts = VolumeParts {
         env_files: env_files(input.container, input.paths)?,
+        devices: devices(input)?,
         ..VolumeParts::default()
     };
     let sub_paths = bundle::sub_paths(&ContainerInput {
@@ -100,6 +103,27 @@ fn env_files(
         found.extend(text.map(|text| (file.clone(), text)));
     }
     Ok(found)
+}
+
+/// The nodes of the volumes that the container is given as devices, as they are now.
+fn devices(input: &ContainerInput<'_>) -> Result<BTreeMap<String, HostDevice>, Failure> {
+    let mut found = BTreeMap::new();
+    for device in &input.container.devices {
+        let Some(path) = input.paths.volumes.get(&device.volume) else {
+            continue;
+        };
+        let host = block_device(path).map_err(|e| {
+            let what = format!("cannot give volume `{}` as a device", device.volume);
+            failure(FailureReason::CreateContainerConfigError, &what, &e)
+        })?;
+        found.insert(device.volume.clone(), host);
+    }
+    Ok(found)
+}
+
+fn block_device(path: &Path) -> io::Result<HostDevice> {
+    let found = host_device(path)?.filter(|device| device.block);
+    found.ok_or_else(|| io::Error::other("it is not a block device any more"))
 }
 
 /// Binds the parts of volumes that the container mounts to places of its instance.

@@ -6,6 +6,7 @@ use crate::manifest::{ConfigObject, Pod};
 use crate::network::Network;
 use crate::pod::Settings;
 use crate::runtime::{Deadlines, Runtime};
+use crate::stdio::LogLimits;
 use crate::store::Dirs;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -36,6 +37,9 @@ pub struct Plan {
     pub image_environment: BTreeMap<String, String>,
     /// First and longest crash back-off in milliseconds.
     pub backoff_ms: (u64, u64),
+    /// How large the containers' logs get, and what happens when they cannot be written.
+    #[serde(default)]
+    pub logs: LogLimits,
     /// Why the pod may not run here: `status.reason` and `status.message`.
     pub rejected: Option<(String, String)>,
     /// Whether the pod is deleted by itself when it is over.

@@ -2,7 +2,6 @@
 
 use crate::base::{Exit, InstanceId};
 use crate::pod::{Input, Machine, Observed};
-use crate::stdio::{self, LogFile, LogLimits};
 use crate::store::{ExitRecord, read_exits};
 use crate::supervisor::instance::Output;
 use crate::supervisor::world::{Completion, Live, World, start_pump};
@@ -169,9 +168,7 @@ impl World {
     /// The output of an instance that a predecessor read.
     fn reopen(&self, instance: &InstanceId, attempt: u32, fds: Vec<OwnedFd>) -> Option<Output> {
         let container = self.context.container_of(instance)?;
-        let plan = &self.context.plan;
-        let log = stdio::container_log(&plan.dirs.logs, &plan.pod, &container.name, attempt);
-        let log = LogFile::open(log, LogLimits::default()).ok()?;
+        let log = self.context.open_log(&container.name, attempt).ok()?;
         let mut fds = fds.into_iter();
         Some(Output {
             stdout: fds.next()?,

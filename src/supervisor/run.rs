@@ -6,6 +6,7 @@ use crate::store::{CONTROL_SOCKET, Journal, PodDir, read_json};
 use crate::supervisor::context::Context;
 use crate::supervisor::handle::{Asked, Handle, handle};
 use crate::supervisor::link::{self, HOST_MOUNTS, Message};
+use crate::supervisor::logs::MAX_NOTES;
 use crate::supervisor::names::Names;
 use crate::supervisor::remnants;
 use crate::supervisor::world::{Completion, Haste, World};
@@ -75,7 +76,8 @@ where
     let path = dir.file(SNAPSHOT);
     let snapshot = Snapshot::read(&dir).map_err(|source| SupervisorError::Read { path, source })?;
     let settings = plan.settings();
-    let context = Context::new(dir, plan, keeper, host_mounts)?;
+    let (notes, noted) = mpsc::channel(MAX_NOTES);
+    let context = Context::new(dir, plan, keeper, host_mounts, notes)?;
     let pod = &context.plan.pod;
     let (machine, hands, earlier) = match snapshot {
         None => (
@@ -114,6 +116,7 @@ where
         world,
         asked,
         shown,
+        noted,
         requests: 0,
         terminations: 0,
         is_quiet,
@@ -169,6 +172,7 @@ struct Loop {
     world: World,
     asked: mpsc::Receiver<Asked>,
     shown: watch::Sender<PodView>,
+    noted: mpsc::Receiver<Input>,
     requests: u64,
     terminations: u32,
     /// Set when there has been nothing to do for a while.
@@ -218,6 +222,8 @@ impl Loop {
                         ready.clear_ready();
                     }
                 }
+                // Before the end of what they are about.
+                Some(note) = self.noted.recv() => self.step(note),
                 Some(done) = self.world.tasks.join_next() => {
                     if let Ok(completion) = done {
                         self.complete(completion);
@@ -368,6 +374,7 @@ impl Loop {
                 kind,
                 answer,
             }),
+            Completion::Measured(used, problem) => self.step(Input::Measured { used, problem }),
             Completion::Vanished { instance, exit } => {
                 if self.world.live.contains_key(&instance) {
                     self.world.finish(instance, exit);

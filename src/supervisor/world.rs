@@ -3,7 +3,9 @@
 use crate::base::{Exit, InstanceId};
 use crate::image::Image;
 use crate::manifest::{Container, ProbeKind};
-use crate::pod::{Failure, InstanceKind, Machine, OpId, Outcome, ProbeAnswer, Refusal, RequestId};
+use crate::pod::{
+    DiskUse, Failure, InstanceKind, Machine, OpId, Outcome, ProbeAnswer, Refusal, RequestId,
+};
 use crate::stdio::{PumpReport, Stop};
 use crate::store::ExitRecord;
 use crate::supervisor::context::Context;
@@ -109,6 +111,8 @@ pub(super) enum Completion {
         kind: ProbeKind,
         answer: ProbeAnswer,
     },
+    /// The disk was measured: what was found, and why not everything.
+    Measured(DiskUse, Option<String>),
     /// A process that is not the keeper's child ended: nobody will reap it for us.
     Vanished { instance: InstanceId, exit: Exit },
 }
@@ -118,7 +122,7 @@ pub(super) enum Change {
     Prepared(BTreeMap<String, PathBuf>),
     /// Of this container and of the image volumes that it mounts.
     Images(String, BTreeMap<String, Image>),
-    Created(InstanceId, InstanceKind, Created),
+    Created(InstanceId, InstanceKind, Box<Created>),
     Started(InstanceId),
     Network(Vec<String>),
     Deleted(InstanceId),
@@ -166,7 +170,7 @@ impl World {
                 self.hands.images.extend(images);
                 outcome
             }
-            Ok(Change::Created(instance, kind, created)) => self.adopt(instance, &kind, created),
+            Ok(Change::Created(instance, kind, created)) => self.adopt(instance, &kind, *created),
             Ok(Change::Started(instance)) => {
                 if let Some(process) = self.hands.processes.get_mut(&instance) {
                     process.started = true;

@@ -5,6 +5,7 @@ mod beneath;
 mod clock;
 mod fds;
 mod files;
+mod id_map;
 mod memory;
 mod namespaces;
 mod process;
@@ -13,13 +14,14 @@ pub use beneath::{Leaving, open_beneath};
 pub use clock::{boot_id, now};
 pub use fds::{MAX_FDS_PER_MESSAGE, connected_pair, receive, send, watch};
 pub use files::{Lock, create_dirs, is_still_at, random, write_atomic, write_atomic_keeping};
+pub use id_map::{IdRange, map_ids, user_namespace};
 pub use memory::release_program;
 pub use namespaces::{
     MountCopy, NetworkNamespaceError, attach_mount, clone_mount, enter_private_mounts,
     raise_loopback, tcp_socket,
 };
 pub use process::{
-    Child, SignalFd, become_subreaper, block_signals, die_with_parent, ended_child, parent, pidfd,
-    pidfd_exit, pidfd_is_alive, pidfd_outlives, processes, reap, reap_any, session, signal_pidfd,
-    start_time, with_descriptors, with_no_signal_blocked, with_signals_blocked,
+    Child, SignalFd, become_subreaper, block_signals, die_with_parent, ended_child, lower_priority,
+    parent, pidfd, pidfd_exit, pidfd_is_alive, pidfd_outlives, processes, reap, reap_any, session,
+    signal_pidfd, start_time, with_descriptors, with_no_signal_blocked, with_signals_blocked,
 };

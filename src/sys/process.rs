@@ -20,6 +20,13 @@ pub struct Child {
     pub status: i32,
 }
 
+/// Everybody else comes first from now on.
+pub fn lower_priority() -> io::Result<()> {
+    const LOWEST: i32 = 19;
+    rustix::process::nice(LOWEST)?;
+    Ok(())
+}
+
 /// From now on orphans below this process become its children.
 pub fn become_subreaper() -> io::Result<()> {
     Ok(rustix::process::set_child_subreaper(Some(

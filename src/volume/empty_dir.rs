@@ -8,12 +8,17 @@ use rustix::fs::{Mode, fchmod};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Anybody in the pod may write. Source: kubelet, emptyDir.
+/// Anybody in the pod may write, unless the manifest says otherwise. Source: kubelet, emptyDir.
 const MODE: u32 = 0o777;
 
 /// Makes the directory `path` with mount points at the relative paths `nested`. It appears under its name when it is
 /// complete; one that is there is the pod's and stays untouched.
-pub(super) fn on_disk(path: &Path, nested: &[PathBuf], group: Option<u32>) -> Result<(), Error> {
+pub(super) fn on_disk(
+    path: &Path,
+    mode: Option<u32>,
+    nested: &[PathBuf],
+    group: Option<u32>,
+) -> Result<(), Error> {
     match path.symlink_metadata() {
         Ok(_) => return Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -27,7 +32,7 @@ pub(super) fn on_disk(path: &Path, nested: &[PathBuf], group: Option<u32>) -> Re
     let fill = || {
         dir::make_on_host(&unfinished, 0o700)?;
         let root = dir::open(&unfinished)?;
-        fchmod(&root, Mode::from_raw_mode(MODE))?;
+        fchmod(&root, Mode::from_raw_mode(mode.unwrap_or(MODE)))?;
         for path in nested {
             dir::make_below(&root, path, 0o755)?;
         }
@@ -43,10 +48,12 @@ pub(super) fn on_disk(path: &Path, nested: &[PathBuf], group: Option<u32>) -> Re
 pub(super) fn in_memory(
     path: &Path,
     kind: tmpfs::Kind,
+    mode: Option<u32>,
     nested: &[PathBuf],
     group: Option<u32>,
 ) -> Result<(), Error> {
-    let mode = group.map_or(MODE, |_| ownership::directory_mode(MODE, Access::ReadWrite));
+    let mode = mode.unwrap_or(MODE);
+    let mode = group.map_or(mode, |_| ownership::directory_mode(mode, Access::ReadWrite));
     tmpfs::ensure(path, kind, mode, group)?;
     let fill = || {
         let root = dir::open(path)?;

@@ -28,6 +28,7 @@ mod prepare;
 mod release;
 mod sub_path;
 mod tmpfs;
+mod usage;
 
 pub use claim::{Claims, Record};
 pub use env_file::read_env_file;
@@ -37,3 +38,4 @@ pub use places::{receives_mounts, release_places, share};
 pub use prepare::{VolumeInput, prepare};
 pub use release::release;
 pub use sub_path::{Part, bind_sub_path};
+pub use usage::{Usage, usage};

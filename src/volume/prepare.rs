@@ -50,12 +50,17 @@ fn one(volume: &Volume, input: &VolumeInput<'_>, dirs: &VolumeDirs) -> Result<Pa
         }
         VolumeSource::EmptyDir {
             medium: Medium::Disk,
+            mode,
             ..
         } => {
             private(&dirs.disk)?;
-            empty_dir::on_disk(&place, &nested, group)?;
+            empty_dir::on_disk(&place, *mode, &nested, group)?;
         }
-        VolumeSource::EmptyDir { medium, size_limit } => {
+        VolumeSource::EmptyDir {
+            medium,
+            size_limit,
+            mode,
+        } => {
             private(&dirs.memory)?;
             let machine = input.facts.memory_bytes;
             let size = empty_dir::size(*size_limit, input.memory_limit, machine);
@@ -66,7 +71,7 @@ fn one(volume: &Volume, input: &VolumeInput<'_>, dirs: &VolumeDirs) -> Result<Pa
                 },
                 Medium::Disk | Medium::Memory => tmpfs::Kind::Memory { size },
             };
-            empty_dir::in_memory(&place, kind, &nested, group)?;
+            empty_dir::in_memory(&place, kind, *mode, &nested, group)?;
         }
         // The image is not here yet: this is only where it will be mounted.
         VolumeSource::Image { .. } => private(&place)?,

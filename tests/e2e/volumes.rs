@@ -2,6 +2,9 @@
 
 use crate::support::{on_each_runtime, pod, sh, until, with};
 use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 fn mounted(container: Value, name: &str, path: &str) -> Value {
     with(
@@ -129,5 +132,70 @@ fn c41_fs_group_owns_the_volumes_of_the_pod_and_no_host_path() {
             })),
         ]);
         assert_eq!(pod.output("c"), "drwxrwsrwx 2000\n440 2000\n0\n");
+    });
+}
+
+/// The regular files below a directory that contain these bytes.
+fn holding(directory: &Path, value: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let kind = entry.file_type().expect("a type");
+        if kind.is_dir() {
+            found.extend(holding(&entry.path(), value));
+        } else if kind.is_file() {
+            // It may just have gone.
+            let bytes = fs::read(entry.path()).unwrap_or_default();
+            let mut windows = bytes.windows(value.len());
+            if windows.any(|window| window == value.as_bytes()) {
+                found.push(entry.path());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn a_secret_is_in_memory_and_in_no_file_that_others_can_read() {
+    on_each_runtime(|host| {
+        let value = "pl4in-t3xt-0f-th3-s3cr3t";
+        let script = "grep ' /s ' /proc/mounts | cut -d ' ' -f 3; stat -L -c '%a %u' /s/k; cat /s/k
+            echo; echo; trap 'exit 0' TERM; while :; do sleep 0.1; done";
+        let pod = host.start_all(&[
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"k": value}}),
+            pod(json!({
+                "volumes": [{"name": "s", "secret": {"secretName": "s", "defaultMode": 0o400}}],
+                "containers": [mounted(sh("c", script), "s", "/s")],
+            })),
+        ]);
+        pod.until_running();
+        let log = until(30, "it has written", || {
+            let log = pod.podshim("logs", &["-c", "c"]).text();
+            if log.ends_with("\n\n") {
+                Ok(log)
+            } else {
+                Err(log)
+            }
+        });
+        assert_eq!(log, format!("tmpfs\n400 0\n{value}\n\n"));
+        // As it is, or as JSON writes bytes.
+        let coded: Vec<String> = value.bytes().map(|byte| byte.to_string()).collect();
+        let values = [value.to_owned(), coded.join(",")];
+        let places = [host.path("state"), host.path("data")];
+        let all = places
+            .iter()
+            .flat_map(|dir| values.iter().map(move |v| (dir, v)));
+        let files: Vec<PathBuf> = all.flat_map(|(dir, value)| holding(dir, value)).collect();
+        assert!(
+            files.iter().any(|file| file.ends_with("plan.json")),
+            "{files:?}"
+        );
+        for file in &files {
+            let mode = fs::metadata(file)
+                .expect("it is there")
+                .permissions()
+                .mode();
+            assert_eq!(mode & 0o077, 0, "{}", file.display());
+            assert_ne!(file.file_name().expect("a name"), "config.json");
+        }
     });
 }

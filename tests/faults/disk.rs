@@ -1,8 +1,12 @@
 //! Disks that are full: of state, of data, of logs.
 
 use super::faulty::sandbox;
-use crate::support::{Background, Host, Ran, background, on_each_runtime, pod, sh, until, with};
+use crate::support::{
+    Background, Host, Pod, Ran, background, life_of, on_each_runtime, pod, sh, state, until, with,
+};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::signal::{Signal::SIGKILL, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::io::Write;
@@ -52,14 +56,13 @@ fn sleeper() -> Value {
 }
 
 fn run(host: &Host, pod: &Value) -> Background {
+    run_with(host, pod, &[])
+}
+
+fn run_with(host: &Host, pod: &Value, options: &[&str]) -> Background {
     let file = host.manifest(std::slice::from_ref(pod));
-    let args = [
-        "run".as_ref(),
-        "-d".as_ref(),
-        "-f".as_ref(),
-        file.as_os_str(),
-    ];
-    background(&mut host.command(args), b"")
+    let mut command = host.command(["run", "-d", "-f"]);
+    background(command.arg(file).args(options), b"")
 }
 
 fn entries(path: &Path) -> Vec<PathBuf> {
@@ -219,6 +222,81 @@ fn a_container_goes_on_when_its_log_cannot_be_written() {
             pod.until_terminated("c")["exitCode"],
             3,
             "nothing blocked it"
+        );
+        let events = messages(&pod);
+        let said = |text: &str| events.iter().any(|event| event.contains(text));
+        assert!(
+            said("LogRefused cannot write the log of container c"),
+            "{events:?}"
+        );
+        assert!(said("its output is dropped"), "{events:?}");
+        assert!(
+            said("bytes of the output of container c are in no log"),
+            "{events:?}"
+        );
+        pod.podshim("delete", &[]).expect(0);
+    });
+}
+
+/// Reason and message of each event.
+fn messages(pod: &Pod) -> Vec<String> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let events = pod.events();
+    let events = events.iter();
+    events
+        .map(|event| format!("{} {}", text(&event["reason"]), text(&event["message"])))
+        .collect()
+}
+
+#[test]
+fn output_waits_for_the_disk_where_that_is_asked_and_none_is_lost() {
+    const LINES: usize = 30_000;
+    on_each_runtime(|host| {
+        let disk = Disk::new(host.logs(), "size=8m");
+        disk.fill();
+        let script = format!("seq 1 {LINES}; exit 3");
+        let asked = ["--log-when-full", "block"];
+        run_with(
+            host,
+            &pod(json!({"containers": [sh("c", &script)]})),
+            &asked,
+        )
+        .wait()
+        .expect(0);
+        let pod = host.pod("p");
+        until(10, "it is told", || {
+            let events = messages(&pod);
+            match events
+                .iter()
+                .any(|event| event.ends_with("its output waits"))
+            {
+                true => Ok(()),
+                false => Err(format!("{events:?}")),
+            }
+        });
+        // It has said more than a pipe holds, so it waits, also for a supervisor that comes later.
+        let supervisor = life_of("__supervisor", &pod.uid).expect("it lives");
+        kill(Pid::from_raw(supervisor), SIGKILL).expect("it lives");
+        until(20, "there is another", || {
+            life_of("__supervisor", &pod.uid)
+                .filter(|pid| *pid != supervisor)
+                .ok_or("none")
+                .map_err(str::to_owned)
+        });
+        assert!(!state(&pod.json(), "c").1["startedAt"].is_null());
+        assert_eq!(state(&pod.json(), "c").0, "running", "it waits");
+        disk.make_room();
+        assert_eq!(pod.until_terminated("c")["exitCode"], 3);
+        let log = pod.log("c", 0);
+        let said = log
+            .lines()
+            .map(|line| line.splitn(4, ' ').nth(3).unwrap_or(line));
+        let counted = (1..=LINES).map(|n| n.to_string());
+        assert!(said.eq(counted), "{} lines", log.lines().count());
+        let events = messages(&pod);
+        assert!(
+            !events.iter().any(|e| e.starts_with("LogLost")),
+            "{events:?}"
         );
         pod.podshim("delete", &[]).expect(0);
     });

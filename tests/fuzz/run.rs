@@ -34,6 +34,9 @@ pub fn try_out(name: &str, corpus: &[Vec<u8>], mut read: impl FnMut(&[u8])) {
         .join(name);
     fs::create_dir_all(file.parent().expect("a directory")).expect("a directory of ours");
     eprintln!("{name}: PODSHIM_SEED={seed}");
+    if let Some(seeds) = std::env::var_os("PODSHIM_FUZZ_SEEDS") {
+        keep(&Path::new(&seeds).join(name), corpus);
+    }
     for input in corpus {
         one(name, &file, input, &mut read);
     }
@@ -53,9 +56,16 @@ pub fn try_out(name: &str, corpus: &[Vec<u8>], mut read: impl FnMut(&[u8])) {
         seed = seed.wrapping_add(1);
         count += 1;
     }
-    assert!(count > 0, "{name}: no input was tried");
+    assert!(count > 0 || seconds == 0, "{name}: no input was tried");
     fs::remove_file(&file).expect("a file of ours");
     eprintln!("{name}: {count} inputs");
+}
+
+fn keep(directory: &Path, corpus: &[Vec<u8>]) {
+    fs::create_dir_all(directory).expect("a directory of ours");
+    for (index, input) in corpus.iter().enumerate() {
+        fs::write(directory.join(index.to_string()), input).expect("a file of ours");
+    }
 }
 
 fn one(name: &str, file: &Path, input: &[u8], read: &mut impl FnMut(&[u8])) {

@@ -1,4 +1,4 @@
-//! Who we are to a registry: auth files, helpers, Secrets, tokens; and certificates.
+//! Who we are to a registry: auth files, helpers, Secrets, tokens.
 
 use crate::scene::{Layout, Scene, tar};
 use crate::server::{Answer, Fake, PASSWORD, Registry, layout};
@@ -6,7 +6,6 @@ use crate::support::images;
 use serde_json::json;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
 
 /// A registry with a password and an image, and a place that may speak HTTP to it.
 fn closed() -> (Registry, Scene, String) {
@@ -174,50 +173,4 @@ fn a_broken_auth_file_is_named_and_not_quoted() {
         .expect(1);
     assert!(ran.stderr.contains("auth.json"), "{}", ran.stderr);
     assert!(!ran.stderr.contains("Z2VoZWlt"), "{}", ran.stderr);
-}
-
-#[test]
-fn a_certificate_is_believed_if_its_authority_is_known_or_it_does_not_matter() {
-    let place = Scene::new(&[]);
-    let path = |name: &str| place.path(name).display().to_string();
-    fs::write(place.path("ext"), "subjectAltName=IP:127.0.0.1\n").expect("a file");
-    let openssl = |line: String| {
-        let mut command = Command::new("openssl");
-        crate::support::run(command.args(line.split(' '))).expect(0);
-    };
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout";
-    openssl(format!(
-        "req -x509 {key} {} -out {} -subj /CN=authority -days 2",
-        path("ca.key"),
-        path("ca.crt")
-    ));
-    openssl(format!(
-        "req {key} {} -out {} -subj /CN=registry",
-        path("key"),
-        path("request")
-    ));
-    openssl(format!(
-        "x509 -req -in {} -CA {} -CAkey {} -CAcreateserial -days 2 -extfile {} -out {}",
-        path("request"),
-        path("ca.crt"),
-        path("ca.key"),
-        path("ext"),
-        path("crt")
-    ));
-    let registry = Registry::with_tls(&place.path("crt"), &place.path("key"));
-    let source = format!("oci:{}", images().join("busybox").display());
-    registry.push(&source, "app:1", &[]);
-    let name = format!("{}/app:1", registry.host);
-
-    let scene = Scene::new(&[]);
-    let unknown = scene.podshim(&["image", "pull", &name]).expect(1);
-    let hint = format!("certs.d/{}/ca.crt", registry.host);
-    assert!(unknown.stderr.contains(&hint), "{}", unknown.stderr);
-    let own = scene.path("certs.d").join(&registry.host);
-    fs::create_dir_all(&own).expect("a directory");
-    fs::copy(place.path("ca.crt"), own.join("ca.crt")).expect("a file");
-    scene.podshim(&["image", "pull", &name]).expect(0);
-
-    let careless = Scene::new(&[&registry.host]);
-    careless.podshim(&["image", "pull", &name]).expect(0);
 }

@@ -243,6 +243,46 @@ fn a_registry_that_is_busy_is_asked_again() {
 }
 
 #[test]
+fn a_registry_that_says_when_is_asked_then() {
+    let place = Scene::new(&[]);
+    let images = three_layers(&place);
+    let busy = |status: u16, when: &'static str| {
+        let directory = images.directory.clone();
+        let asked = AtomicUsize::new(0);
+        let fake = Fake::start(move |request| {
+            let is_document = request.path.contains("/manifests/");
+            match is_document && asked.fetch_add(1, Ordering::Relaxed) == 0 {
+                true => Answer::new(status, "busy").header("Retry-After", when),
+                false => layout(&directory, request),
+            }
+        });
+        let scene = Scene::new(&[&fake.host]);
+        let began = podshim::sys::now().mono;
+        let ran = scene.podshim(&["image", "pull", &format!("{}/a:1", fake.host)]);
+        let took = podshim::sys::now().mono.since(began);
+        (ran, took.as_millis())
+    };
+    // Longer than what we would wait by ourselves.
+    for status in [429, 503] {
+        let (ran, took) = busy(status, "3");
+        ran.expect(0);
+        assert!(took >= 3000, "{status}: {took} ms");
+    }
+    // Only what is busy says when; a moment that is over is now.
+    let (ran, took) = busy(500, "60");
+    ran.expect(0);
+    assert!(took < 50_000, "{took} ms");
+    let (ran, _) = busy(503, "Sun, 06 Nov 1994 08:49:37 GMT");
+    ran.expect(0);
+    // Nobody waits an hour for one request.
+    let (ran, took) = busy(429, "3600");
+    let ran = ran.expect(1);
+    assert!(took < 50_000, "{took} ms");
+    let told = "answered 429: busy, and wants to be asked again in 3600 s";
+    assert!(ran.stderr.contains(told), "{}", ran.stderr);
+}
+
+#[test]
 fn progress_is_lines_without_a_terminal_and_nothing_when_quiet() {
     let place = Scene::new(&[]);
     let images = three_layers(&place);

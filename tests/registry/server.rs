@@ -42,6 +42,15 @@ impl Registry {
         )
     }
 
+    /// The same, and whoever comes must have a certificate of this authority.
+    pub fn with_client_authority(certificate: &Path, key: &Path, authority: &Path) -> Registry {
+        let [certificate, key, authority] = [certificate, key, authority].map(Path::display);
+        Registry::with(
+            &format!(", tls: {{certificate: {certificate}, key: {key}, clientcas: [{authority}]}}"),
+            "",
+        )
+    }
+
     /// `http` is added to that section, `more` are other sections.
     fn with(http: &str, more: &str) -> Registry {
         let directory = tempfile::tempdir().expect("a directory");

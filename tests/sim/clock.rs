@@ -3,8 +3,8 @@
 use podshim::base::{Exit, InstanceId, Mono, Now, Signal, Wall};
 use podshim::manifest::{Container, Handler, HookKind, Pod, ProbeKind};
 use podshim::pod::{
-    Action, ContainerState, Failure, FailureReason, Input, InstanceKind, Machine, Observed,
-    Outcome, PodView, ProbeAnswer, Request, RequestId, Settings,
+    Action, ContainerState, DiskUse, Failure, FailureReason, Input, InstanceKind, Machine,
+    Observed, Outcome, PodView, ProbeAnswer, Request, RequestId, Settings,
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -55,6 +55,8 @@ pub struct Clock {
     pub mute: bool,
     /// The instance whose start does not answer.
     pub stuck: Option<InstanceId>,
+    /// From which millisecond on which volume or container takes so much of the disk.
+    pub disk: Vec<(u64, String, u64)>,
     /// Hooks that fail.
     pub bad_hooks: Vec<(String, HookKind)>,
     pod: Pod,
@@ -86,6 +88,7 @@ impl Clock {
             health: BTreeMap::new(),
             mute: false,
             stuck: None,
+            disk: Vec::new(),
             bad_hooks: Vec::new(),
             pod: pod.clone(),
             hooks: BTreeMap::new(),
@@ -258,6 +261,26 @@ impl Clock {
                     *exit = Exit::Signal(Signal::KILL);
                 }
                 return None;
+            }
+            Action::MeasureDisk {
+                volumes,
+                containers,
+            } => {
+                self.note("measure".into());
+                let now = self.now;
+                let past = self.disk.iter().filter(|(at, ..)| *at <= now);
+                let used: BTreeMap<_, _> = past.map(|(_, name, b)| (name.clone(), *b)).collect();
+                let of = |names: Vec<String>| {
+                    let names = names.into_iter();
+                    let found = names.filter_map(|name| Some((name.clone(), *used.get(&name)?)));
+                    found.collect()
+                };
+                let used = DiskUse {
+                    volumes: of(volumes),
+                    containers: of(containers),
+                };
+                let problem = None;
+                return Some(Input::Measured { used, problem });
             }
             Action::RunProbe {
                 instance,

@@ -2,6 +2,7 @@
 //! the conformance list on a virtual clock.
 
 mod clock;
+mod disk;
 mod health;
 mod pods;
 mod random;

@@ -2,8 +2,9 @@
 
 use podshim::base::{PodUid, Signal};
 use podshim::manifest::{
-    Container, ContainerSecurity, DnsConfig, DnsPolicy, Handler, Lifecycle, Pod, PodSecurity,
-    Probe, PullPolicy, Resources, RestartAction, RestartPolicy, RestartRule, Role,
+    Container, ContainerSecurity, DnsConfig, DnsPolicy, Handler, Lifecycle, Medium, Pod,
+    PodSecurity, Probe, PullPolicy, Resources, RestartAction, RestartPolicy, RestartRule, Role,
+    Volume, VolumeSource,
 };
 use std::collections::BTreeMap;
 
@@ -60,6 +61,7 @@ pub fn container(name: &str, role: Role) -> Container {
         restart_rules: Vec::new(),
         lifecycle: Lifecycle::default(),
         mounts: Vec::new(),
+        devices: Vec::new(),
         security: ContainerSecurity::default(),
         termination_message_path: "/dev/termination-log".into(),
         termination_message_from_logs: false,
@@ -68,6 +70,21 @@ pub fn container(name: &str, role: Role) -> Container {
         stdin: false,
         stdin_once: false,
         tty: false,
+    }
+}
+
+/// Bytes of the volume that the pods of the simulator have.
+pub const SIZE_LIMIT: u64 = 1 << 20;
+
+/// An `emptyDir` on disk.
+pub fn empty_dir(name: &str, limit: Option<u64>) -> Volume {
+    Volume {
+        name: name.into(),
+        source: VolumeSource::EmptyDir {
+            medium: Medium::Disk,
+            size_limit: limit.map(|bytes| bytes.to_string().parse().expect("a quantity")),
+            mode: None,
+        },
     }
 }
 
@@ -110,6 +127,9 @@ pub fn shape(pick: u64) -> Pod {
     };
     if (pick / 256).is_multiple_of(2) {
         own.pull_policy = PullPolicy::Always;
+    }
+    if (pick / 97).is_multiple_of(3) {
+        pod.volumes = vec![empty_dir("d", Some(SIZE_LIMIT))];
     }
     if (pick / 512).is_multiple_of(4) {
         own.stop_signal = Some(Signal::INT);

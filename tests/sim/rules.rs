@@ -8,8 +8,8 @@ use crate::world::{Being, Check, World};
 use podshim::base::InstanceId;
 use podshim::manifest::HookKind;
 use podshim::pod::{
-    Action, Input, InstanceKind, Observed, OpId, Outcome, Phase, PodView, Request, RequestId,
-    Terminated,
+    Action, DiskUse, Input, InstanceKind, Observed, OpId, Outcome, Phase, PodView, Request,
+    RequestId, Terminated,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,6 +47,8 @@ pub struct Rules {
     /// After the step whose actions are being done.
     view: Option<PodView>,
     next_seq: u64,
+    /// It was told to use more of the disk than it may.
+    was_over: bool,
 }
 
 fn ensure(fact: bool, rule: &str, what: impl std::fmt::Debug) -> Check {
@@ -64,6 +66,12 @@ impl Rules {
     pub fn before_actions(&mut self, world: &World, input: &Input, actions: &[Action]) -> Check {
         self.view = world.machine.as_ref().map(|machine| machine.view());
         self.note_restarts(world)?;
+        let evicted = self.view.as_ref().is_some_and(|v| v.reason == "Evicted");
+        ensure(
+            !evicted || self.was_over || matches!(input, Input::Measured { .. }),
+            "nobody is evicted without a cause",
+            input,
+        )?;
         let persists = actions.iter().filter(|a| **a == Action::Persist).count();
         let first = actions.first() == Some(&Action::Persist);
         ensure(
@@ -109,6 +117,7 @@ impl Rules {
                     }
                 }
             }
+            Input::Measured { used, .. } => self.measured(used)?,
             Input::Exited { .. }
             | Input::Pulling(_)
             | Input::Rejected { .. }
@@ -149,6 +158,11 @@ impl Rules {
             } => {
                 self.health.told(instance, *hook, world.now.mono.0);
                 self.run_hook(world, *op, instance, *hook)
+            }
+            Action::MeasureDisk { .. } => {
+                let limited = !world.pod.volumes.is_empty();
+                ensure(limited, "only what is limited is measured", ())?;
+                self.begins_something(action)
             }
             Action::RunProbe { instance, kind, .. } => self.run_probe(world, instance, *kind),
             Action::Delete { op, instance } => {
@@ -202,6 +216,25 @@ impl Rules {
                 ensure(!event.message.contains('\n'), "an event is one line", event)
             }
         }
+    }
+
+    /// Who uses more than it may is evicted, and nobody else.
+    fn measured(&mut self, used: &DiskUse) -> Check {
+        let is_over = used.volumes.values().any(|b| *b > crate::pods::SIZE_LIMIT);
+        let was_up = matches!(self.phase, None | Some(Phase::Pending | Phase::Running));
+        let view = self.view()?;
+        let evicted = view.reason == "Evicted";
+        let failed = view.phase == Phase::Failed;
+        ensure(
+            !evicted || is_over || self.was_over,
+            "nobody is evicted without a cause",
+            used,
+        )?;
+        if is_over && was_up && self.stop.is_none() && view.deletion.is_none() {
+            ensure(evicted && failed, "who takes too much is evicted", view)?;
+        }
+        self.was_over |= is_over;
+        Ok(())
     }
 
     fn begins_something(&self, action: &Action) -> Check {

@@ -1,5 +1,6 @@
 //! Verbs on manifests.
 
+use crate::base::Quantity;
 use crate::cli::network::NetworkArg;
 use crate::pod::Script;
 use clap::builder::BoolishValueParser;
@@ -60,9 +61,43 @@ pub(in crate::cli) struct RunArgs {
     /// For experts: seconds that each call of the OCI runtime gets, at most 600 [default: 60, and 10 to delete]
     #[arg(long, env = "PODSHIM_RUNTIME_DEADLINE", value_name = "SECONDS")]
     pub runtime_deadline: Option<f64>,
+    #[command(flatten)]
+    pub logs: LogArgs,
     /// Allow these sysctls besides the safe ones: names or prefixes with *
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub allow_sysctl: Vec<String>,
+}
+
+/// Logs of the containers.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct LogArgs {
+    /// Size at which the log of a container is rotated, as a Kubernetes quantity
+    #[arg(
+        long,
+        env = "PODSHIM_LOG_SIZE",
+        value_name = "QUANTITY",
+        default_value = "10Mi"
+    )]
+    pub log_size: Quantity,
+    /// Files of a container's log, the current one included
+    #[arg(long, env = "PODSHIM_LOG_FILES", value_name = "N", default_value = "5",
+          value_parser = clap::value_parser!(u16).range(2..=1000))]
+    pub log_files: u16,
+    /// What becomes of output that the disk does not take: it is dropped and counted, or the container waits
+    #[arg(
+        long,
+        env = "PODSHIM_LOG_WHEN_FULL",
+        value_enum,
+        default_value = "drop"
+    )]
+    pub log_when_full: LogWhenFull,
+}
+
+/// What becomes of output that the disk does not take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum LogWhenFull {
+    Drop,
+    Block,
 }
 
 #[derive(Debug, Args)]

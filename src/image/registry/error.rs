@@ -16,7 +16,7 @@ pub enum PullError {
         source: Box<ureq::Error>,
     },
     /// It answered with an error.
-    #[error("cannot get `{url}`: the registry answered {status}{}", said(.words))]
+    #[error("cannot get `{url}`: the registry answered {status}{}{}", said(.words), wanted(*.later))]
     Answer {
         /// Without its query.
         url: String,
@@ -24,6 +24,8 @@ pub enum PullError {
         status: u16,
         /// What the registry said, if it said anything.
         words: String,
+        /// When it wants to be asked again, if it says so.
+        later: Option<Duration>,
     },
     /// No credential that we have opens it.
     #[error("cannot log in to `{host}`{}", said(.words))]
@@ -88,13 +90,34 @@ fn said(words: &str) -> impl fmt::Display {
     }
 }
 
+/// `, and wants to be asked again in …`, or nothing.
+fn wanted(later: Option<Duration>) -> impl fmt::Display {
+    later.map_or(String::new(), |later| {
+        format!(", and wants to be asked again in {} s", later.as_secs())
+    })
+}
+
+/// The longest that we wait because a registry says so: whoever wants more time is asked by the next attempt to get the image.
+const LATER_MAX: Duration = Duration::from_secs(60);
+
 impl PullError {
+    /// How long to wait before the same request is sent again: our own time, or what the registry wants.
+    pub(super) fn wait(&self, own: Duration) -> Duration {
+        match self {
+            PullError::Answer { later, .. } => later.map_or(own, |later| later.max(own)),
+            _ => own,
+        }
+    }
+
     /// Whether the same request may succeed a little later.
     pub(super) fn may_pass(&self) -> bool {
         match self {
             PullError::Reach { source, .. } => !is_tls(source),
             PullError::Stalled { .. } => true,
-            PullError::Answer { status, .. } => matches!(status, 408 | 429 | 500..=599),
+            PullError::Answer { status, later, .. } => {
+                matches!(status, 408 | 429 | 500..=599)
+                    && later.is_none_or(|later| later <= LATER_MAX)
+            }
             PullError::LogIn { .. }
             | PullError::Refused { .. }
             | PullError::Redirect { .. }

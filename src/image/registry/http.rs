@@ -6,13 +6,16 @@
 use super::PullError;
 use super::tls::{self, Trust};
 use super::url::Url;
+use crate::base::Wall;
 use crate::image::error::shown;
 use crate::sys;
+use jiff::fmt::rfc2822::DateTimeParser;
 use serde::Deserialize;
 use std::io::Read;
 use std::time::Duration;
 use ureq::Agent;
 use ureq::http::{HeaderMap, Response, header};
+use ureq::tls::TlsConfig;
 
 /// Redirects for one request: registries make one, some two.
 const REDIRECTS: usize = 5;
@@ -43,26 +46,30 @@ pub(super) struct Answer {
 
 /// What sends requests.
 pub(super) struct Http {
+    /// The registry's name, and what speaks to it.
+    host: String,
     agent: Agent,
+    /// What speaks to all others: where a registry sends us is nobody that we have to prove ourselves to.
+    elsewhere: Agent,
     patience: Duration,
 }
 
 impl Http {
     /// For one registry. `patience` is how long nothing may come.
     pub fn new(host: &str, trust: Trust, patience: Duration) -> Result<Http, PullError> {
-        let agent = Agent::config_builder()
-            .tls_config(tls::config(host, trust)?)
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .timeout_resolve(Some(CONNECT.min(patience)))
-            .timeout_connect(Some(CONNECT.min(patience)))
-            .timeout_send_request(Some(patience))
-            .timeout_recv_response(Some(patience))
-            .timeout_per_read(Some(patience))
-            .user_agent(concat!("podshim/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .new_agent();
-        Ok(Http { agent, patience })
+        Ok(Http {
+            host: host.to_owned(),
+            agent: agent(tls::config(host, trust, true)?, patience),
+            elsewhere: agent(tls::config(host, trust, false)?, patience),
+            patience,
+        })
+    }
+
+    fn agent_for(&self, url: &Url) -> &Agent {
+        match url.host == self.host {
+            true => &self.agent,
+            false => &self.elsewhere,
+        }
     }
 
     /// Sends a request and follows where it leads. `login` is an `Authorization`.
@@ -77,8 +84,8 @@ impl Http {
         let mut url = url.clone();
         for _ in 0..=REDIRECTS {
             let mut request = match method {
-                Method::Get => self.agent.get(url.full()),
-                Method::Head => self.agent.head(url.full()),
+                Method::Get => self.agent_for(&url).get(url.full()),
+                Method::Head => self.agent_for(&url).head(url.full()),
             };
             for (name, value) in headers {
                 request = request.header(*name, *value);
@@ -116,7 +123,9 @@ impl Http {
     pub fn post(&self, url: &Url, form: &[(&str, &str)]) -> Result<Answer, PullError> {
         self.answer(
             url,
-            self.agent.post(url.full()).send_form(form.iter().copied()),
+            self.agent_for(url)
+                .post(url.full())
+                .send_form(form.iter().copied()),
         )
     }
 
@@ -139,6 +148,21 @@ impl Http {
     fn failed(&self, url: &Url, error: ureq::Error) -> PullError {
         reach(url, self.patience, error)
     }
+}
+
+fn agent(tls: TlsConfig, patience: Duration) -> Agent {
+    Agent::config_builder()
+        .tls_config(tls)
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .timeout_resolve(Some(CONNECT.min(patience)))
+        .timeout_connect(Some(CONNECT.min(patience)))
+        .timeout_send_request(Some(patience))
+        .timeout_recv_response(Some(patience))
+        .timeout_per_read(Some(patience))
+        .user_agent(concat!("podshim/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .new_agent()
 }
 
 /// A failure on the way.
@@ -209,9 +233,14 @@ impl Answer {
     /// The error that this answer is.
     pub fn into_error(self) -> PullError {
         let (url, status) = (self.url.to_string(), self.status);
+        let later = match status {
+            429 | 503 => self.header(&header::RETRY_AFTER),
+            _ => None,
+        };
         PullError::Answer {
             url,
             status,
+            later: later.and_then(|text| later_than(sys::now().wall, &text)),
             words: self.words(),
         }
     }
@@ -246,6 +275,16 @@ impl Answer {
     }
 }
 
+/// How long after `now` a `Retry-After` is: seconds, or a date. Source: RFC 9110, 10.2.3.
+fn later_than(now: Wall, text: &str) -> Option<Duration> {
+    if let Ok(seconds) = text.trim().parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = DateTimeParser::new().parse_timestamp(text.trim()).ok()?;
+    let date = u64::try_from(date.as_millisecond()).ok()?;
+    Some(Duration::from_millis(date.saturating_sub(now.0)))
+}
+
 /// A body that is being received.
 pub(super) struct Stream {
     pub url: Url,
@@ -259,5 +298,25 @@ impl Stream {
         self.body
             .read(buffer)
             .map_err(|error| reach(&self.url, self.patience, ureq::Error::from(error)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_to_come_back_is_seconds_or_a_date() {
+        // 1994-11-06T08:49:37Z, the date of the RFC.
+        let then = Wall(784_111_777_000);
+        let later = |text: &str| later_than(then, text).map(|later| later.as_secs());
+        assert_eq!(later("120"), Some(120));
+        assert_eq!(later(" 0 "), Some(0));
+        assert_eq!(later("Sun, 06 Nov 1994 08:50:37 GMT"), Some(60));
+        // What is over is now.
+        assert_eq!(later("Sun, 06 Nov 1994 08:00:00 GMT"), Some(0));
+        for nonsense in ["", "-1", "soon", "1.5", "99999999999999999999999"] {
+            assert_eq!(later(nonsense), None, "{nonsense}");
+        }
     }
 }

@@ -54,6 +54,7 @@ pub(in crate::image) fn receive(
         } else {
             failures += 1;
         }
+        let pause = problem.as_ref().map_or(wait, |problem| problem.wait(wait));
         if failures == ATTEMPTS {
             // What came stays for the next time.
             return Err(match problem {
@@ -64,7 +65,7 @@ pub(in crate::image) fn receive(
                 None => mismatch(digest, size, format!("only {} bytes", partial.len())),
             });
         }
-        sleep(wait);
+        sleep(pause);
         wait *= 2;
     }
     partial.finish(digest, size)

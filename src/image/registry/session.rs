@@ -172,7 +172,7 @@ impl Session {
         let mut wait = self.times.first_wait;
         for _ in 1..ATTEMPTS {
             match ask() {
-                Err(error) if error.may_pass() => sleep(wait),
+                Err(error) if error.may_pass() => sleep(error.wait(wait)),
                 done => return done,
             }
             wait *= 2;
@@ -211,6 +211,7 @@ impl Session {
                     url: url.to_string(),
                     status,
                     words,
+                    later: None,
                 });
             }
             if !another {

@@ -6,7 +6,7 @@ use super::{env, resources, security};
 use crate::base::Signal;
 use crate::manifest::{
     Container, Port, Propagation, Protocol, PullPolicy, RecursiveReadOnly, RestartPolicy, Role,
-    SubPath, VolumeMount, grammar,
+    SubPath, VolumeDevice, VolumeMount, grammar,
 };
 use k8s_openapi::api::core::v1 as core;
 use std::collections::BTreeMap;
@@ -40,7 +40,7 @@ pub fn container(
         termination_message_path,
         termination_message_policy,
         tty,
-        volume_devices: _,
+        volume_devices,
         volume_mounts,
         working_dir,
     } = raw;
@@ -90,6 +90,7 @@ pub fn container(
             .flatten()
             .map(mount)
             .collect::<Option<_>>()?,
+        devices: volume_devices.into_iter().flatten().map(device).collect(),
         security: own_security,
         termination_message_path: absolute(termination_message_path?),
         termination_message_from_logs: termination_message_policy? == "FallbackToLogsOnError",
@@ -150,7 +151,7 @@ fn port(raw: core::ContainerPort) -> Option<Port> {
 
 fn mount(raw: core::VolumeMount) -> Option<VolumeMount> {
     let core::VolumeMount {
-        bind_mount_options: _,
+        bind_mount_options,
         mount_path,
         mount_propagation,
         name,
@@ -177,7 +178,16 @@ fn mount(raw: core::VolumeMount) -> Option<VolumeMount> {
             Some("Enabled") => RecursiveReadOnly::Enabled,
             Some(_) => return None,
         },
+        options: bind_mount_options.unwrap_or_default(),
     })
+}
+
+fn device(raw: core::VolumeDevice) -> VolumeDevice {
+    let core::VolumeDevice { device_path, name } = raw;
+    VolumeDevice {
+        volume: name,
+        path: absolute(device_path),
+    }
 }
 
 /// A relative path is taken from `/`.

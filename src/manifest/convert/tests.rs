@@ -269,11 +269,13 @@ fn every_supported_volume_arrives() {
         [
             VolumeSource::EmptyDir {
                 medium: Medium::Disk,
-                size_limit: None
+                size_limit: None,
+                mode: None,
             },
             VolumeSource::EmptyDir {
                 medium: Medium::Memory,
-                size_limit: Some(q("8Mi"))
+                size_limit: Some(q("8Mi")),
+                mode: None,
             },
             VolumeSource::HostPath {
                 path: "/srv".to_owned(),

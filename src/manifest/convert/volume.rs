@@ -59,6 +59,7 @@ pub fn volume(raw: core::Volume, pages: Option<u64>) -> Option<Volume> {
             Some(VolumeSource::EmptyDir {
                 medium: Medium::Disk,
                 size_limit: None,
+                mode: None,
             })
         }),
         files.map(|files| files.map(VolumeSource::Files)),
@@ -73,7 +74,7 @@ pub fn volume(raw: core::Volume, pages: Option<u64>) -> Option<Volume> {
 fn empty_dir(raw: core::EmptyDirVolumeSource, pages: Option<u64>) -> Option<VolumeSource> {
     let core::EmptyDirVolumeSource {
         medium,
-        mode: _,
+        mode,
         size_limit,
     } = raw;
     Some(VolumeSource::EmptyDir {
@@ -89,6 +90,7 @@ fn empty_dir(raw: core::EmptyDirVolumeSource, pages: Option<u64>) -> Option<Volu
             }
         },
         size_limit: size_limit.and_then(|text| text.0.parse().ok()),
+        mode: mode.and_then(|mode| u32::try_from(mode).ok()),
     })
 }
 

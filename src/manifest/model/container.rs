@@ -2,7 +2,8 @@
 
 use crate::base::{Quantity, Signal};
 use crate::manifest::{
-    ContainerSecurity, EnvFrom, EnvVar, Lifecycle, RestartPolicy, RestartRule, VolumeMount,
+    ContainerSecurity, EnvFrom, EnvVar, Lifecycle, RestartPolicy, RestartRule, VolumeDevice,
+    VolumeMount,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -53,6 +54,9 @@ pub struct Container {
     pub lifecycle: Lifecycle,
     /// `volumeMounts`; each names a volume of the pod.
     pub mounts: Vec<VolumeMount>,
+    /// `volumeDevices`; each names a `hostPath` of the pod that is a block device.
+    #[serde(default)]
+    pub devices: Vec<VolumeDevice>,
     /// `securityContext`, not merged with the pod's.
     pub security: ContainerSecurity,
     /// `terminationMessagePath`.

@@ -20,6 +20,18 @@ pub struct VolumeMount {
     pub propagation: Propagation,
     /// `recursiveReadOnly`.
     pub recursive_read_only: RecursiveReadOnly,
+    /// `bindMountOptions`: `noexec`, `nodev`, `nosuid`.
+    #[serde(default)]
+    pub options: Vec<String>,
+}
+
+/// One of `volumeDevices`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeDevice {
+    /// The volume's name.
+    pub volume: String,
+    /// Where its node is in the container; absolute.
+    pub path: String,
 }
 
 /// Which part of a volume is mounted.
@@ -71,6 +83,9 @@ pub enum VolumeSource {
         medium: Medium,
         /// Bytes.
         size_limit: Option<Quantity>,
+        /// Its permissions; `None` means 0777.
+        #[serde(default)]
+        mode: Option<u32>,
     },
     /// A path of the host.
     HostPath {

@@ -26,6 +26,7 @@ pub fn mounts(
             findings.not_found(at, volume);
         }
     };
+    let volume = |name: &str| spec.volumes.iter().flatten().find(|v| v.name == name);
     let security = container.security_context.as_ref();
     let privileged = security.and_then(|security| security.privileged) == Some(true);
     let mut paths = BTreeSet::new();
@@ -46,9 +47,30 @@ pub fn mounts(
         }
         sub_path(mount, &at, findings);
         propagation(mount, privileged, &at, findings);
+        let source = volume(&mount.name);
+        bind_options(
+            mount,
+            source.is_some_and(|v| v.image.is_some()),
+            &at,
+            findings,
+        );
     }
+    let mut devices = BTreeSet::new();
     for (at, device) in each(&container.volume_devices, &at.field("volumeDevices")) {
         known(&device.name, &at.field("name"), findings);
+        if !device.name.is_empty() && !devices.insert(device.name.as_str()) {
+            findings.invalid(at.field("name"), quoted(&device.name), "must be unique");
+        }
+        let is_block = |volume: &core::Volume| {
+            let kind = volume.host_path.as_ref().and_then(|h| h.type_.as_deref());
+            kind == Some("BlockDevice")
+        };
+        if volume(&device.name).is_some_and(|volume| !is_block(volume)) {
+            findings.not_supported(
+                at.field("name"),
+                "only a hostPath of type BlockDevice is a device",
+            );
+        }
         name(
             findings,
             &at.field("devicePath"),
@@ -64,6 +86,26 @@ pub fn mounts(
         }
         if spec.host_users == Some(false) {
             findings.forbidden(&at, "may not be set when `hostUsers` is false");
+        }
+    }
+}
+
+/// Source: Kubernetes validation, `validateBindMountOptions`; KEP-5855.
+fn bind_options(mount: &core::VolumeMount, of_image: bool, at: &Path, findings: &mut Findings) {
+    let mut seen = BTreeSet::new();
+    let all = &at.field("bindMountOptions");
+    if of_image && mount.bind_mount_options.is_some() {
+        findings.forbidden(all, "may not be set for image volumes");
+    }
+    for (at, option) in each(&mount.bind_mount_options, all) {
+        one_of(
+            findings,
+            &at,
+            Some(option.as_str()),
+            &["nodev", "noexec", "nosuid"],
+        );
+        if !seen.insert(option.as_str()) {
+            findings.duplicate(&at, option.as_str());
         }
     }
 }

@@ -129,7 +129,7 @@ pub fn volume_mode(mode: Option<&str>, at: impl Into<String>, findings: &mut Fin
     match mode.unwrap_or_default() {
         "" | "Filesystem" => {}
         "Block" => {
-            findings.not_supported(at, "volumes are directories");
+            findings.not_supported(at, "volumes of claims are directories; for a block device, use hostPath of type BlockDevice");
         }
         other => {
             findings.unsupported(at, other, &["Block", "Filesystem"]);
@@ -192,8 +192,8 @@ fn empty_dir(source: &core::EmptyDirVolumeSource, at: &Path, findings: &mut Find
         &at.field("mode"),
         source.mode.map(i64::from),
         |mode| match mode {
-            0..=0o7777 => Ok(()),
-            _ => Err("must be a number between 0 and 07777 (octal), both inclusive"),
+            0..=0o1777 => Ok(()),
+            _ => Err("must be a number between 0 and 01777 (octal), both inclusive"),
         },
     );
 }

@@ -295,14 +295,11 @@ const CONTAINER: &[(&str, Rule)] = &[
     ("terminationMessagePath", Supported),
     ("terminationMessagePolicy", Supported),
     ("tty", Supported),
-    (
-        "volumeDevices",
-        Later("volumes are never block devices yet"),
-    ),
+    ("volumeDevices", Supported),
     (
         "volumeMounts",
         Fields(&[
-            ("bindMountOptions", Later("bind mounts take no options yet")),
+            ("bindMountOptions", Supported),
             ("mountPath", Supported),
             ("mountPropagation", Supported),
             ("name", Supported),
@@ -353,7 +350,7 @@ const VOLUME: &[(&str, Rule)] = &[
         "emptyDir",
         Fields(&[
             ("medium", Supported),
-            ("mode", Later("the mode of an emptyDir is always 0777")),
+            ("mode", Supported),
             ("sizeLimit", Supported),
         ]),
     ),

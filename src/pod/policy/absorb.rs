@@ -44,6 +44,7 @@ impl Turn<'_> {
                 kind,
                 answer,
             } => self.probed(&instance, kind, &answer),
+            Input::Measured { used, problem } => self.measured(&used, problem.as_deref()),
             Input::Recovered(seen) => self.recovered(&seen),
             Input::Noted {
                 reason,
@@ -169,6 +170,7 @@ impl Turn<'_> {
             sandbox.network = Network::Dirty;
         }
         self.state.clean_up.op = None;
+        self.state.disk.0.since = None;
     }
 
     fn changed(&mut self, whose: Whose, changes: Vec<Change>) {

@@ -13,6 +13,7 @@ impl Turn<'_> {
             return;
         }
         self.raise_sandbox();
+        self.watch_disk();
         for k in 0..self.spec.containers.len() {
             self.ensure_image(k);
         }

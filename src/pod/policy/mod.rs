@@ -5,6 +5,7 @@
 mod absorb;
 mod backoff;
 mod containers;
+mod disk;
 mod health;
 mod hooks;
 mod kill;

@@ -116,7 +116,7 @@ impl Turn<'_> {
     /// Something about the sandbox did not work.
     pub fn sandbox_failed(&mut self, failure: &Failure) {
         match self.state.teardown.map(|teardown| teardown.cause) {
-            Some(Cause::Stop | Cause::Deadline | Cause::Completed) => {
+            Some(Cause::Stop | Cause::Deadline | Cause::Evicted | Cause::Completed) => {
                 let text = format!("error killing pod: {}", failure.message);
                 self.trouble("FailedKillPod", None, &text);
             }

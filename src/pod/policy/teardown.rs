@@ -8,6 +8,9 @@ use crate::pod::state::{Cause, Sandbox, Teardown};
 use crate::pod::{Action, Phase, Terminated, words};
 use std::time::Duration;
 
+/// The grace of a pod that takes more than it may, whatever its own. Source: kubelet, `immediateEvictionGracePeriodSeconds`.
+const EVICTION_GRACE: Duration = Duration::from_secs(1);
+
 impl Turn<'_> {
     /// Decides whether everything has to go, from the facts alone.
     pub fn judge(&mut self) {
@@ -62,27 +65,39 @@ impl Turn<'_> {
         let seconds = grace_seconds.unwrap_or(self.spec.grace_seconds);
         let (at, shortest) = self.state.deletion.unwrap_or((self.now.wall, u64::MAX));
         self.state.deletion = Some((at, seconds.min(shortest)));
-        let mut grace = self.grace(Duration::from_secs(seconds));
+        let before = self.state.teardown;
+        let cause = match before.map(|teardown| teardown.cause) {
+            Some(cause @ (Cause::Deadline | Cause::Evicted)) => cause,
+            Some(
+                Cause::Stop | Cause::Completed | Cause::SandboxLost | Cause::RestartAll { .. },
+            )
+            | None => Cause::Stop,
+        };
+        self.end_within(cause, Duration::from_secs(seconds), force);
+        if before.is_none() {
+            let text = format!("Stopping pod {} within {seconds}s", self.spec.name);
+            self.tell("Stopping", None, &text);
+        }
+    }
+
+    /// The pod takes more than it may.
+    pub fn evict(&mut self) {
+        self.end_within(Cause::Evicted, EVICTION_GRACE, false);
+    }
+
+    /// Begins a teardown with this grace, or shortens the one that runs.
+    fn end_within(&mut self, cause: Cause, length: Duration, force: bool) {
+        let mut grace = self.grace(length);
         self.shorten_stops(grace, force);
         let before = self.state.teardown;
         if let Some(teardown) = before {
             grace.shorten(teardown.grace);
         }
         self.state.teardown = Some(Teardown {
-            cause: match before.map(|teardown| teardown.cause) {
-                Some(Cause::Deadline) => Cause::Deadline,
-                Some(
-                    Cause::Stop | Cause::Completed | Cause::SandboxLost | Cause::RestartAll { .. },
-                )
-                | None => Cause::Stop,
-            },
+            cause,
             grace,
             force: force || before.is_some_and(|teardown| teardown.force),
         });
-        if before.is_none() {
-            let text = format!("Stopping pod {} within {seconds}s", self.spec.name);
-            self.tell("Stopping", None, &text);
-        }
     }
 
     /// What brings a teardown closer to its end.

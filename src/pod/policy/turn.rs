@@ -26,7 +26,7 @@ pub(in crate::pod) struct Turn<'a> {
     pub actions: Vec<Action>,
     /// The earliest moment something waits for.
     pub wake: Option<Mono>,
-    /// The input was the timer, or a probe that said yes again.
+    /// The input was the timer, a probe that said yes again, or a measurement within the limits.
     pub is_steady: bool,
 }
 

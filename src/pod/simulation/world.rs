@@ -4,8 +4,8 @@ use super::script::{Happening, Life, OnStop, Script, Step, take};
 use crate::base::{Exit, InstanceId, Mono, Now, Signal, Wall};
 use crate::manifest::{HookKind, Pod};
 use crate::pod::{
-    Action, Event, Failure, FailureReason, Input, InstanceKind, Machine, Moment, MomentKind, OpId,
-    Outcome, ProbeAnswer, Request, RequestId, Settings, Timeline,
+    Action, DiskUse, Event, Failure, FailureReason, Input, InstanceKind, Machine, Moment,
+    MomentKind, OpId, Outcome, ProbeAnswer, Request, RequestId, Settings, Timeline,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -248,6 +248,13 @@ impl<'a> Simulation<'a> {
                     answer,
                 };
                 self.plan(Duration::ZERO, Next::Hear(probed));
+            }
+            Action::MeasureDisk { .. } => {
+                let nothing = Input::Measured {
+                    used: DiskUse::default(),
+                    problem: None,
+                };
+                self.plan(Duration::ZERO, Next::Hear(nothing));
             }
             Action::SetUpNetwork { op, .. } => {
                 let pod_ips = vec![POD_IP.into()];

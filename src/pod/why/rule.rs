@@ -65,6 +65,9 @@ impl Subject<'_> {
         match cause {
             End::Stop => "a stop was asked for: nothing starts any more".into(),
             End::Deadline => "activeDeadlineSeconds has passed: the pod has failed".into(),
+            End::Evicted => {
+                "the pod uses more of the disk than it may: it has failed and is stopped with a grace of 1s, whatever its own".into()
+            }
             End::Completed => "nothing is left to run: what still runs is stopped".into(),
             End::RestartAll { trigger } => {
                 let name = self.look.spec.containers.get(trigger).map_or("", |c| &c.name);

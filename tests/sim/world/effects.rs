@@ -3,7 +3,7 @@
 use super::{Being, Body, Event, Flight, World};
 use podshim::base::{Exit, InstanceId, Signal};
 use podshim::pod::{
-    Action, Failure, FailureReason, Input, InstanceKind, OpId, Outcome, ProbeAnswer,
+    Action, DiskUse, Failure, FailureReason, Input, InstanceKind, OpId, Outcome, ProbeAnswer,
 };
 
 impl World<'_> {
@@ -42,6 +42,19 @@ impl World<'_> {
                         answer,
                     },
                 );
+            }
+            Action::MeasureDisk { volumes, .. } => {
+                let is_over = self.faults && self.random.chance(15);
+                let bytes = crate::pods::SIZE_LIMIT + u64::from(is_over);
+                let problem = self.random.chance(50).then(|| "no".to_owned());
+                let volumes = volumes.iter().map(|name| (name.clone(), bytes)).collect();
+                let containers = Default::default();
+                let used = DiskUse {
+                    volumes,
+                    containers,
+                };
+                let at = self.now.mono.0 + self.random.span(16);
+                self.hear_later(at, Input::Measured { used, problem });
             }
             Action::Create {
                 op, instance, kind, ..

@@ -1,6 +1,7 @@
 //! One row per rule: a piece of a pod, and the lines that it brings.
 
 mod container;
+mod mount;
 mod pod;
 mod resources;
 mod volume;

@@ -70,7 +70,7 @@ fn directories_are_checked() {
         (
             json!({"ephemeral": {"volumeClaimTemplate": {"spec": {"volumeMode": "Block"}}}}),
             vec![
-                "{}.ephemeral.volumeClaimTemplate.spec.volumeMode: Forbidden: not supported: volumes are directories",
+                "{}.ephemeral.volumeClaimTemplate.spec.volumeMode: Forbidden: not supported: volumes of claims are directories; for a block device, use hostPath of type BlockDevice",
             ],
         ),
         (

@@ -1,0 +1,7 @@
+#![no_main]
+
+use podshim_fuzz::{DIRECTORY, readers};
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    readers::whole_archive(DIRECTORY.path(), bytes);
+});
