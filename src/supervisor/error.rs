@@ -1,4 +1,4 @@
-//! How the life of a supervisor ends.
+//! How the lives of a supervisor and of its keeper end.
 
 use crate::runtime::CgroupError;
 use std::io;
@@ -64,4 +64,23 @@ impl SupervisorError {
             | SupervisorError::Loop(_) => false,
         }
     }
+}
+
+/// The keeper could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum KeeperError {
+    /// A file of the pod.
+    #[error("cannot open `{}`", path.display())]
+    Open {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The first supervisor ended before anything of the pod began, so the next would too.
+    #[error("cannot begin pod `{}`: its supervisor ended first", .0.display())]
+    Unbegun(PathBuf),
+    /// A system call.
+    #[error("cannot {0}")]
+    Call(&'static str, #[source] io::Error),
 }

@@ -8,8 +8,8 @@
 
 use crate::base::{Exit, InstanceId};
 use crate::store::{ExitRecord, PodDir, append_exit, open_exits};
-use crate::supervisor::SNAPSHOT;
 use crate::supervisor::link::{self, HOST_MOUNTS, LINK, Message};
+use crate::supervisor::{KeeperError, SNAPSHOT};
 use crate::sys::{self, SignalFd};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
@@ -28,25 +28,6 @@ const RESTART: (Duration, Duration, Duration) = (
     Duration::from_secs(5),
     Duration::from_secs(10),
 );
-
-/// The keeper could not begin.
-#[derive(Debug, thiserror::Error)]
-pub enum KeeperError {
-    /// A file of the pod.
-    #[error("cannot open `{}`", path.display())]
-    Open {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The first supervisor ended before anything of the pod began, so the next would too.
-    #[error("cannot begin pod `{}`: its supervisor ended first", .0.display())]
-    Unbegun(PathBuf),
-    /// A system call.
-    #[error("cannot {0}")]
-    Call(&'static str, #[source] std::io::Error),
-}
 
 struct Keeper {
     dir: PodDir,

@@ -43,15 +43,13 @@ mod world;
 
 pub use context::SECCOMP_PROFILES;
 pub use disk::{MEASURE_VERB, Measured, Parts};
-pub use error::{End, SupervisorError};
+pub use error::{End, KeeperError, SupervisorError};
 pub use exec::{ExecError, ExecStart, exec_start};
 pub use handle::Handle;
 pub use handlers::{EXEC_VERB, ExecAnswer};
 pub use hands::{FileId, Hands, Process};
 pub use images::IMAGE_VERB;
-pub use keeper::{
-    HOPELESS, KEEPER_SIGNALS, KEEPER_VERB, KeeperError, REPLACED, SUPERVISOR_VERB, keep,
-};
+pub use keeper::{HOPELESS, KEEPER_SIGNALS, KEEPER_VERB, REPLACED, SUPERVISOR_VERB, keep};
 pub use link::{HOST_MOUNTS, LINK};
 pub use network::NETWORK_VERB;
 pub use plan::Plan;
