@@ -5,10 +5,13 @@ mod golden;
 
 use golden::assert_golden;
 use podshim::base::Quantity;
-use podshim::bundle::{HostFacts, PodPaths, RenderImage, RenderInput, render};
+use podshim::bundle::{
+    HostFacts, Neighbour, PodPaths, RenderImage, RenderInput, hosts_file, render,
+};
 use podshim::manifest::{
-    ConfigObject, EnvFrom, EnvValue, EnvVar, FieldRef, Medium, ObjectKind, ObjectRef, Pod, Profile,
-    Propagation, RecursiveReadOnly, ResourceRef, Role, Volume, VolumeMount, VolumeSource,
+    ConfigObject, EnvFrom, EnvValue, EnvVar, FieldRef, HostAlias, Medium, ObjectKind, ObjectRef,
+    Pod, Profile, Propagation, RecursiveReadOnly, ResourceRef, Role, Volume, VolumeMount,
+    VolumeSource,
 };
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -317,4 +320,39 @@ fn the_same_pod_gives_the_same_bytes_each_time() {
     for _ in 0..20 {
         assert_eq!(scene.render(), first);
     }
+}
+
+/// What the pod has itself stands first and wins; the others follow, sorted by name, those of the world outside left out.
+#[test]
+fn a_hosts_file_with_the_names_of_other_pods() {
+    let Scene { mut pod, host, .. } = scene();
+    pod.subdomain = Some("s".into());
+    pod.host_aliases = vec![HostAlias {
+        ip: "203.0.113.1".into(),
+        hostnames: vec!["alias".into()],
+    }];
+    let other = |name: &str, fqdn: Option<&str>, ips: &[&str]| Neighbour {
+        name: name.into(),
+        fqdn: fqdn.map(str::to_owned),
+        ips: ips
+            .iter()
+            .map(|ip| ip.parse().expect("an address"))
+            .collect(),
+    };
+    let others = [
+        other(
+            "web",
+            Some("www.s.default.svc.cluster.local"),
+            &["10.64.0.4", "fd00::4"],
+        ),
+        other("db", None, &["10.64.0.3", "fd00::3"]),
+        // Its own, told by itself, and one that would take its place.
+        other("p", Some("p.s.default.svc.cluster.local"), &["10.64.0.2"]),
+        other("alias", None, &["10.64.0.9"]),
+        other("localhost", None, &["10.64.0.9"]),
+        other("www.example.com", Some("www.example.com"), &["10.64.0.9"]),
+        other("loop", None, &["127.0.0.1"]),
+    ];
+    let ips = ["10.64.0.2".to_owned(), "fd00::2".to_owned()];
+    assert_golden("hosts-names.txt", &hosts_file(&pod, &host, &ips, &others));
 }

@@ -10,6 +10,9 @@ mod network {
     mod cni;
     mod crash;
     mod forward;
+    mod machine;
+    mod names;
+    mod policy;
     mod ports;
     mod wire;
 }

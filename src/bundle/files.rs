@@ -1,6 +1,6 @@
 //! Contents of the pod's `/etc/hosts` and `/etc/hostname`, byte for byte as the kubelet writes them.
 
-use crate::bundle::{BundleError, HostFacts, hostname};
+use crate::bundle::{BundleError, HostFacts, Neighbour, hostname, neighbours};
 use crate::manifest::{HostAlias, Pod};
 
 const HOSTS: &str = "\
@@ -14,8 +14,9 @@ fe00::2\tip6-allrouters
 ";
 const HOST_NETWORK_HOSTS: &str = "# Kubernetes-managed hosts file (host network).\n";
 
-/// `/etc/hosts` of a pod with these addresses; without any, its name is 127.0.0.1. Source: kubelet `managedHostsFileContent`.
-pub fn hosts_file(pod: &Pod, host: &HostFacts, pod_ips: &[String]) -> String {
+/// `/etc/hosts` of a pod with these addresses; without any, its name is 127.0.0.1. Source: kubelet `managedHostsFileContent`. The
+/// names of others stand at its end, for a pod that asks for them.
+pub fn hosts_file(pod: &Pod, host: &HostFacts, pod_ips: &[String], others: &[Neighbour]) -> String {
     let mut text = if pod.host_network {
         format!("{HOST_NETWORK_HOSTS}{}", host.etc_hosts)
     } else {
@@ -34,6 +35,7 @@ pub fn hosts_file(pod: &Pod, host: &HostFacts, pod_ips: &[String]) -> String {
         format!("{HOSTS}{}", lines.collect::<String>())
     };
     text.push_str(&alias_block(&pod.host_aliases));
+    text += &neighbours::block(&text, &pod.namespace, others);
     text
 }
 

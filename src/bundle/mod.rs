@@ -16,6 +16,7 @@ mod input;
 mod json;
 mod mounts;
 mod namespaces;
+mod neighbours;
 mod oom;
 mod pause;
 mod render;
@@ -41,6 +42,7 @@ pub use image::{effective_stop_signal, image_volumes};
 pub use input::*;
 pub use json::to_json;
 pub use mounts::WAIT_COMMAND;
+pub use neighbours::{Neighbour, fqdn};
 pub use pause::{PAUSE_PROGRAM, pause_spec};
 pub use render::{
     FILE_PLACEHOLDER, IMAGE_VOLUME_PLACEHOLDER, RenderImage, RenderInput, Rendered,

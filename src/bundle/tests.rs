@@ -444,7 +444,7 @@ fn hosts_files_are_the_kubelets_byte_for_byte() {
     let fixed = "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n\
         fe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n";
     assert_eq!(
-        hosts_file(&pod, &host(), &[]),
+        hosts_file(&pod, &host(), &[], &[]),
         format!("{fixed}127.0.0.1\tp\n")
     );
     pod.hostname = Some("h".to_owned());
@@ -457,13 +457,13 @@ fn hosts_files_are_the_kubelets_byte_for_byte() {
     let ips = ["10.0.0.2".to_owned(), "fd00::2".to_owned()];
     let full = "h.s.default.svc.cluster.local\th";
     assert_eq!(
-        hosts_file(&pod, &host(), &ips),
+        hosts_file(&pod, &host(), &ips, &[]),
         format!("{fixed}10.0.0.2\t{full}\nfd00::2\t{full}\n{aliases}")
     );
     assert_eq!(hostname_file(&pod, &host()).expect("short enough"), "h\n");
     pod.host_network = true;
     assert_eq!(
-        hosts_file(&pod, &host(), &ips),
+        hosts_file(&pod, &host(), &ips, &[]),
         format!(
             "# Kubernetes-managed hosts file (host network).\n127.0.0.1\tlocalhost\n192.0.2.7\tmachine\n{aliases}"
         )

@@ -112,6 +112,12 @@ fn impossible(error: NetworkError) -> Failed {
 /// Refuses what this machine cannot do, before anything is made.
 pub(super) fn check(plans: &[Plan]) -> Result<(), Failed> {
     for plan in plans {
+        if plan.pod_names && plan.network == Network::None {
+            let name = &plan.pod.name;
+            let message = format!("pod `{name}` has no network to reach other pods by name");
+            return Err(Failed::new(Code::Usage, message)
+                .hint("leave `--pod-names` out, or run with `--network bridge`"));
+        }
         network::check(&plan.dirs.state, &plan.network, &plan.pod).map_err(impossible)?;
     }
     Ok(())

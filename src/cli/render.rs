@@ -198,7 +198,7 @@ impl RenderedPod<'_> {
             "uid": pod.uid,
             "bundles": bundles,
             "files": {
-                "hosts": bundle::hosts_file(pod, host, &[]),
+                "hosts": bundle::hosts_file(pod, host, &[], &[]),
                 "hostname": hostname,
                 "resolv.conf": bundle::resolv_conf(pod, host).text,
             },

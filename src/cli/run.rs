@@ -100,6 +100,7 @@ fn plan(
         runtime: runtime.clone(),
         deadlines: deadlines(args)?,
         network: network::resolve(args.network.as_ref(), pod)?,
+        pod_names: args.pod_names,
         host,
         dirs: settings.dirs.clone(),
         image_environment: image_environment(),

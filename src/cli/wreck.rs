@@ -117,10 +117,11 @@ pub(super) fn kill(dirs: &Dirs, uid: &PodUid) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Gives back what a pod of which nothing runs has of the network: address, link, ports, what its plugins keep.
+/// Gives back what a pod of which nothing runs has of the network: name, address, link, ports, what its plugins keep.
 pub(super) fn release_network(dirs: &Dirs, uid: &PodUid) -> Result<(), Failed> {
     let is_other = |other: &PodUid| other != uid && dirs.pod(other).state.exists();
     for remains in [
+        Remains::Name(uid.clone()),
         Remains::Lease(uid.clone()),
         Remains::Attachment(uid.clone()),
     ] {

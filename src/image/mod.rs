@@ -31,6 +31,7 @@ mod layer;
 mod layers;
 mod layout;
 mod load;
+mod mapped;
 mod metadata;
 mod mounts;
 mod overlay;

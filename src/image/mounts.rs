@@ -1,5 +1,6 @@
 //! A root file system that somebody else describes: a list of mounts, each with options as fstab(5) writes them.
 
+use super::mapped::{Mapping, mount_mapped};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -7,6 +8,8 @@ use std::path::{Component, Path, PathBuf};
 
 /// Longest text of options that one mount call takes, with its final zero: a page. Source: mount(2).
 const OPTIONS_MAX_BYTES: usize = 4095;
+/// The file system of layers.
+pub(super) const OVERLAY: &str = "overlay";
 /// Mounts on one point that are taken off; more is a loop.
 const MAX_STACKED: usize = 64;
 
@@ -76,6 +79,19 @@ fn mount_one(one: &Mount, root: &Path) -> Result<(), MountError> {
     } else {
         root.join(below)
     };
+    let refused = |source: io::Error| MountError::Refused {
+        kind: one.kind.clone(),
+        source_name: one.source.clone(),
+        target: target.clone(),
+        source,
+    };
+    if let Some((mapping, options)) = Mapping::take(&one.options).map_err(refused)? {
+        let plain = Mount {
+            options,
+            ..one.clone()
+        };
+        return mount_mapped(&plain, &mapping, &target).map_err(refused);
+    }
     let (flags, data) = parse(&one.options);
     let (mut data, mut lower_root) = (data, None);
     if data.len() > OPTIONS_MAX_BYTES
@@ -108,16 +124,11 @@ fn mount_one(one: &Mount, root: &Path) -> Result<(), MountError> {
         Some(directory) => in_directory(directory, call),
         None => call(),
     };
-    result.map_err(|errno| MountError::Refused {
-        kind: one.kind.clone(),
-        source_name: one.source.clone(),
-        target: target.clone(),
-        source: errno.into(),
-    })
+    result.map_err(|errno| refused(errno.into()))
 }
 
 /// Flags, and what is left for the file system, joined with commas.
-fn parse(options: &[String]) -> (MsFlags, String) {
+pub(super) fn parse(options: &[String]) -> (MsFlags, String) {
     let mut flags = MsFlags::empty();
     let mut data = Vec::new();
     for option in options {

@@ -12,7 +12,9 @@ use crate::network::record::{self, Locked, Record};
 use crate::network::routes::Routes;
 use crate::network::rules::{self, Rules};
 use crate::network::subnet::PIECES;
-use crate::network::{Job, Namespace, Published, Subnet, Up, forwarding};
+use crate::network::{
+    Job, Namespace, Published, Subnet, Up, forwarding, nftables, passage, withdraw,
+};
 use nix::sched::{CloneFlags, unshare};
 use std::io;
 use std::net::IpAddr;
@@ -80,10 +82,17 @@ pub(super) fn up(
     let mut warnings = Vec::new();
     let bridge = raise(&mut netlink, &owner, &mut locked, wanted, &mut warnings)?;
     let number = locked.record.lease(uid, &title, Published::of(pod))?;
+    let closed = passage::closed(&locked.record.subnets);
+    locked.record.passage |= !closed.is_empty();
     // Before anything of the pod is made: whoever finds it later knows whose it is.
     locked.write()?;
     if !keep_rules(&owner, &mut locked.record, pod, &mut warnings)? {
         locked.write()?;
+    }
+    if let Err(error) = passage::open(&locked.record.name(), &closed) {
+        warnings.push(format!(
+            "pods cannot reach other machines: this one drops what it forwards: {error}"
+        ));
     }
     let (subnets, mtu) = (locked.record.subnets.clone(), locked.record.mtu);
     // The lease keeps the bridge; the rest is the pod's own.
@@ -140,7 +149,7 @@ pub(super) fn sweep(state: &Path, name: &str) -> Result<(), NetworkError> {
     if !locked.record.leases.is_empty() && locked.record.name() == name {
         return Ok(());
     }
-    rules::remove(locked.record.firewall, name, &locked.record.subnets)?;
+    remove_rules(&locked.record, name)?;
     let ours = Owner::of(state).bridges(&mut netlink)?;
     if ours.iter().any(|bridge| bridge.name == name) {
         netlink
@@ -160,6 +169,7 @@ fn forget_dead(
     let is_dead = |uid: &&PodUid| !(job.exists)(uid);
     let dead: Vec<PodUid> = record.leases.keys().filter(is_dead).cloned().collect();
     for uid in dead {
+        withdraw(job.state, &uid)?;
         let link = owner.link_of(&uid);
         netlink
             .remove(&link)
@@ -270,7 +280,7 @@ fn keep_rules(
 ) -> Result<bool, NetworkError> {
     let publishes = Published::of(pod).into_iter().next();
     let is_there = match record.firewall {
-        Some(rules::Firewall::Nftables) => rules::table_exists(&record.name()),
+        Some(rules::Firewall::Nftables) => nftables::table_exists(&record.name()),
         Some(rules::Firewall::Iptables) => true,
         None => false,
     };
@@ -309,16 +319,23 @@ fn lower(netlink: &mut Netlink, owner: &Owner, record: &Record) -> Result<(), Ne
         .map(|link| link.name)
         .collect();
     if !record.subnets.is_empty() && !names.contains(&record.name()) {
-        rules::remove(record.firewall, &record.name(), &record.subnets)?;
+        remove_rules(record, &record.name())?;
     }
     names.sort();
     for name in &names {
-        rules::remove(record.firewall, name, &record.subnets)?;
+        remove_rules(record, name)?;
         netlink
             .remove(name)
             .map_err(cannot(format!("remove bridge `{name}`")))?;
     }
     Ok(())
+}
+
+fn remove_rules(record: &Record, name: &str) -> Result<(), NetworkError> {
+    if record.passage {
+        passage::close(name, &record.subnets)?;
+    }
+    rules::remove(record.firewall, name, &record.subnets)
 }
 
 /// The hardware address of a pod follows from its address: whoever reuses that is known by the old neighbours.

@@ -9,7 +9,8 @@ pub(super) fn has_v6() -> bool {
     read("/proc/sys/net/ipv6/conf/default/disable_ipv6").as_deref() == Some("0")
 }
 
-/// Turns forwarding on as far as it is off. It stays on: others may count on it by then. What does not work is a warning, not an
+/// Turns forwarding on as far as it is off. It stays on: it has no owner, and whoever came up meanwhile found it
+/// on and may count on it. What does not work is a warning, not an
 /// error: pods still reach one another and this machine.
 pub(super) fn enable(bridge: &str, with_v6: bool) -> Vec<String> {
     let mut warnings = Vec::new();

@@ -7,10 +7,18 @@ use crate::network::rules::{DEADLINE, Rules, comment, find};
 use crate::network::{Published, Subnet};
 use std::fmt::Write as _;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// Our chains: the table, the kernel's chain, the condition of the jump, the end of the name.
-const CHAINS: [(&str, &str, &[&str], &str); 4] = [
+/// A chain of ours: the table, the kernel's chain that jumps to it, the condition of the jump, the end of its name.
+type Chain = (
+    &'static str,
+    &'static str,
+    &'static [&'static str],
+    &'static str,
+);
+
+/// The chains of the rules.
+const CHAINS: [Chain; 4] = [
     (
         "nat",
         "PREROUTING",
@@ -26,44 +34,23 @@ const CHAINS: [(&str, &str, &[&str], &str); 4] = [
     ("nat", "POSTROUTING", &[], "post"),
     ("raw", "PREROUTING", &[], "guard"),
 ];
+/// The chain that lets through what the policy of `FORWARD` would drop.
+const FORWARD: [Chain; 1] = [("filter", "FORWARD", &[], "fwd")];
 
-/// The programs of a family.
-fn programs(is_v6: bool) -> Option<(PathBuf, PathBuf)> {
+/// The programs of a family, those of a variant first: `-nft`, `-legacy`.
+fn programs(is_v6: bool, variant: &str) -> Option<(PathBuf, PathBuf)> {
     let name = if is_v6 { "ip6tables" } else { "iptables" };
-    Some((find(name)?, find(&format!("{name}-restore"))?))
+    let both = |name: String| Some((find(&name)?, find(&format!("{name}-restore"))?));
+    both(format!("{name}{variant}")).or_else(|| both(name.to_owned()))
 }
 
 /// Puts the rules in place.
 pub(super) fn apply(rules: &Rules<'_>) -> Result<(), NetworkError> {
     for subnet in rules.subnets {
-        let Some((program, restore)) = programs(subnet.is_v6()) else {
-            if subnet.is_v6() {
-                continue;
-            }
-            return Err(NetworkError::NoFirewall);
-        };
-        Program {
-            path: &restore,
-            args: &["--noflush", "--wait"],
-            env: &[],
-            input: text(rules, subnet).as_bytes(),
-            deadline: DEADLINE,
-        }
-        .succeed()?;
-        for (table, chain, condition, end) in CHAINS {
-            let own = format!("{}-{end}", rules.name);
-            let jump = |verb| {
-                [
-                    &["--wait", "-t", table, verb, chain],
-                    condition,
-                    &["-j", &own],
-                ]
-                .concat()
-            };
-            let run = |args: &[&str]| run(&program, args);
-            if run(&jump("-C")).is_err() {
-                run(&jump("-A"))?;
-            }
+        match programs(subnet.is_v6(), "") {
+            Some(programs) => put(&programs, &rules.name, &CHAINS, &text(rules, subnet))?,
+            None if subnet.is_v6() => {}
+            None => return Err(NetworkError::NoFirewall),
         }
     }
     Ok(())
@@ -72,41 +59,97 @@ pub(super) fn apply(rules: &Rules<'_>) -> Result<(), NetworkError> {
 /// Removes them; none there is no error.
 pub(super) fn remove(name: &str, subnets: &[Subnet]) -> Result<(), NetworkError> {
     for subnet in subnets {
-        let Some((program, _)) = programs(subnet.is_v6()) else {
-            continue;
-        };
-        for (table, chain, condition, end) in CHAINS {
-            let own = format!("{name}-{end}");
-            let jump = [
-                &["--wait", "-t", table, "-D", chain],
-                condition,
-                &["-j", &own],
-            ]
-            .concat();
-            // One that is not there cannot be told from one that stays; the chain below cannot go while there is a jump to it.
-            let _ = run(&program, &jump);
-        }
-        for (table, _, _, end) in CHAINS {
-            let own = format!("{name}-{end}");
-            if run(&program, &["--wait", "-t", table, "-S", &own]).is_ok() {
-                run(&program, &["--wait", "-t", table, "-F", &own])?;
-                run(&program, &["--wait", "-t", table, "-X", &own])?;
-            }
+        if let Some((program, _)) = programs(subnet.is_v6(), "") {
+            take(&program, name, &CHAINS)?;
         }
     }
     Ok(())
 }
 
-fn run(program: &std::path::Path, args: &[&str]) -> Result<(), NetworkError> {
+/// Lets what comes from a bridge, and what was asked for from there, through a `FORWARD` that drops by its policy. The jump is the
+/// last rule: what the machine's owner has decided stays decided.
+pub(super) fn open_forward(name: &str, is_v6: bool, variant: &str) -> Result<(), NetworkError> {
+    let programs = programs(is_v6, variant).ok_or(NetworkError::NoFirewall)?;
+    let text = format!(
+        "*filter\n:{name}-fwd - [0:0]\n-A {name}-fwd -i {name} -j ACCEPT\n\
+         -A {name}-fwd -o {name} -m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT\nCOMMIT\n"
+    );
+    put(&programs, name, &FORWARD, &text)
+}
+
+/// Undoes it; nothing there is no error.
+pub(super) fn close_forward(name: &str, is_v6: bool, variant: &str) -> Result<(), NetworkError> {
+    match programs(is_v6, variant) {
+        Some((program, _)) => take(&program, name, &FORWARD),
+        None => Ok(()),
+    }
+}
+
+/// Whether the policy of the legacy tables drops what is forwarded; they exist in the kernel.
+pub(super) fn legacy_forward_drops(is_v6: bool) -> bool {
+    let listed = programs(is_v6, "-legacy").and_then(|(program, _)| {
+        let program = program_of(&program, &["--wait", "-S", "FORWARD"], b"");
+        program.succeed().ok()
+    });
+    listed.is_some_and(|rules| rules.starts_with(b"-P FORWARD DROP"))
+}
+
+/// Fills chains of ours anew and makes sure that there is one jump to each.
+fn put(
+    (program, restore): &(PathBuf, PathBuf),
+    name: &str,
+    chains: &[Chain],
+    text: &str,
+) -> Result<(), NetworkError> {
+    program_of(restore, &["--noflush", "--wait"], text.as_bytes()).succeed()?;
+    for chain in chains {
+        let own = format!("{name}-{}", chain.3);
+        if run(program, &jump("-C", chain, &own)).is_err() {
+            run(program, &jump("-A", chain, &own))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes chains of ours and the jumps to them.
+fn take(program: &Path, name: &str, chains: &[Chain]) -> Result<(), NetworkError> {
+    for chain in chains {
+        let own = format!("{name}-{}", chain.3);
+        // One that is not there cannot be told from one that stays; the chain below cannot go while there is a jump to it.
+        let _ = run(program, &jump("-D", chain, &own));
+    }
+    for (table, _, _, end) in chains {
+        let own = format!("{name}-{end}");
+        if run(program, &["--wait", "-t", table, "-S", &own]).is_ok() {
+            run(program, &["--wait", "-t", table, "-F", &own])?;
+            run(program, &["--wait", "-t", table, "-X", &own])?;
+        }
+    }
+    Ok(())
+}
+
+fn jump<'a>(verb: &'a str, (table, chain, condition, _): &Chain, own: &'a str) -> Vec<&'a str> {
+    [
+        &["--wait", "-t", table, verb, chain],
+        *condition,
+        &["-j", own],
+    ]
+    .concat()
+}
+
+fn run(program: &Path, args: &[&str]) -> Result<(), NetworkError> {
+    program_of(program, args, b"").succeed()?;
+    Ok(())
+}
+
+fn program_of<'a>(path: &'a Path, args: &'a [&'a str], input: &'a [u8]) -> Program<'a> {
     Program {
-        path: program,
+        path,
         args,
         env: &[],
-        input: b"",
+        input,
         deadline: DEADLINE,
     }
-    .succeed()?;
-    Ok(())
 }
 
 /// The chains of one family as `iptables-restore` reads them; naming a chain empties it.

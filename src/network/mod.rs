@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  Job ──▶ up / down ──▶ bridge ─▶ record (leases)   netlink   rules (nft, iptables)
-//!                    └─▶ cni    ─▶ configuration     plugins   cache (results)
+//!                    ├─▶ cni    ─▶ configuration     plugins   cache (results)
+//!                    └─▶ names  ─▶ those who asked to know their neighbours
 //! ```
 //!
 //! All of it runs in short-lived processes; the supervisor only starts them. Both operations may be repeated and go on from what
@@ -15,9 +16,12 @@ mod error;
 mod forwarding;
 mod iptables;
 mod kind;
+mod names;
 mod namespace;
 mod netlink;
+mod nftables;
 mod owner;
+mod passage;
 mod ports;
 mod program;
 mod record;
@@ -29,6 +33,7 @@ mod subnet;
 pub use cni::{CniNetwork, Plugin, find as find_cni};
 pub use error::{NetworkError, ProgramError};
 pub use kind::{Network, Published};
+pub use names::{names_changed, neighbours, watch_names};
 pub use namespace::Namespace;
 pub use ports::{PortProblem, port_problem};
 pub use remains::{Remains, clear, find as find_remains};
@@ -77,17 +82,17 @@ pub fn check(state: &Path, network: &Network, pod: &Pod) -> Result<(), NetworkEr
 
 /// Sets the network of a sandbox up.
 pub fn up(job: &Job<'_>) -> Result<Up, NetworkError> {
-    match job.network {
-        Network::None | Network::Host | Network::Namespace(_) => Ok(Up::default()),
-        Network::Bridge { subnets } => {
-            let namespace = job.namespace.as_ref().ok_or(NetworkError::NoSandbox)?;
-            bridge::up(job, subnets, namespace)
-        }
-        Network::Cni(network) => {
-            let namespace = job.namespace.as_ref().ok_or(NetworkError::NoSandbox)?;
-            cni::up(job.data, network, job.pod, namespace)
-        }
+    let namespace = || job.namespace.as_ref().ok_or(NetworkError::NoSandbox);
+    let mut up = match job.network {
+        Network::None | Network::Host | Network::Namespace(_) => return Ok(Up::default()),
+        Network::Bridge { subnets } => bridge::up(job, subnets, namespace()?)?,
+        Network::Cni(network) => cni::up(job.data, network, job.pod, namespace()?)?,
+    };
+    if let Err(error) = names::publish(job.state, job.pod, &up.ips) {
+        up.warnings
+            .push(format!("other pods do not know the pod's name: {error}"));
     }
+    Ok(up)
 }
 
 /// Whether a network that is up is as it was made, as far as somebody can say.
@@ -100,9 +105,15 @@ pub fn verify(job: &Job<'_>) -> Result<(), NetworkError> {
 
 /// Takes it down, however much of it there is.
 pub fn down(job: &Job<'_>) -> Result<(), NetworkError> {
+    withdraw(job.state, &job.pod.uid)?;
     match job.network {
         Network::None | Network::Host | Network::Namespace(_) => Ok(()),
         Network::Bridge { .. } => bridge::down(job.state, &job.pod.uid),
         Network::Cni(_) => cni::down(job.data, &job.pod.uid, job.namespace.as_ref()),
     }
+}
+
+/// Nobody is to find the pod any more: done before its address can be another's.
+fn withdraw(state: &Path, uid: &PodUid) -> Result<(), NetworkError> {
+    names::withdraw(state, uid).map_err(error::cannot("take the pod's name back"))
 }

@@ -28,6 +28,9 @@ pub(super) struct Record {
     /// Of its links, in bytes.
     pub mtu: u32,
     pub firewall: Option<Firewall>,
+    /// Whether something was let through a `FORWARD` that drops: from before it is done.
+    #[serde(default)]
+    pub passage: bool,
     /// The number given last: a free one is given again as late as possible.
     pub last: u32,
     pub leases: BTreeMap<PodUid, Lease>,

@@ -5,7 +5,7 @@ use crate::network::error::{NetworkError, cannot};
 use crate::network::netlink::Netlink;
 use crate::network::owner::Owner;
 use crate::network::record::Locked;
-use crate::network::{bridge, cni, rules};
+use crate::network::{bridge, cni, names, rules, withdraw};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
@@ -23,6 +23,8 @@ pub enum Remains {
     Rules(String),
     /// A pod in a CNI network.
     Attachment(PodUid),
+    /// What a pod is called.
+    Name(PodUid),
 }
 
 impl fmt::Display for Remains {
@@ -35,6 +37,7 @@ impl fmt::Display for Remains {
             Remains::Attachment(uid) => {
                 write!(f, "the CNI network of pod {uid}, which does not exist")
             }
+            Remains::Name(uid) => write!(f, "the name of pod {uid}, which does not exist"),
         }
     }
 }
@@ -52,6 +55,8 @@ pub fn find(
     if !state.exists() {
         return Ok(found.into_iter().collect());
     }
+    let named = names::named(state).into_iter();
+    found.extend(named.filter(|uid| !exists(uid)).map(Remains::Name));
     // Under the lock nothing is half-made but what belongs to a lease.
     let locked = Locked::take(state)?;
     let owner = Owner::of(state);
@@ -89,7 +94,10 @@ pub fn clear(
     exists: impl Fn(&PodUid) -> bool,
 ) -> Result<(), NetworkError> {
     match remains {
-        Remains::Lease(uid) | Remains::Attachment(uid) if exists(uid) => Ok(()),
+        Remains::Lease(uid) | Remains::Attachment(uid) | Remains::Name(uid) if exists(uid) => {
+            Ok(())
+        }
+        Remains::Name(uid) => withdraw(state, uid),
         Remains::Lease(uid) => bridge::down(state, uid),
         Remains::Attachment(uid) => cni::sweep(data, uid, exists),
         Remains::Link(name) => {

@@ -26,6 +26,7 @@ mod keeper;
 mod link;
 mod logs;
 mod mounts;
+mod names;
 mod network;
 mod parts;
 mod pipes;

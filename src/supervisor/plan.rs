@@ -25,6 +25,9 @@ pub struct Plan {
     pub deadlines: Deadlines,
     /// What network the sandbox gets.
     pub network: Network,
+    /// Whether it knows the other pods of its namespace by name.
+    #[serde(default)]
+    pub pod_names: bool,
     /// The machine at that time.
     pub host: HostFacts,
     /// Where things are.

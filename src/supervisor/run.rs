@@ -7,6 +7,7 @@ use crate::supervisor::context::Context;
 use crate::supervisor::handle::{Asked, Handle, handle};
 use crate::supervisor::link::{self, HOST_MOUNTS, Message};
 use crate::supervisor::logs::MAX_NOTES;
+use crate::supervisor::names::Names;
 use crate::supervisor::remnants;
 use crate::supervisor::world::{Completion, Haste, World};
 use crate::supervisor::{End, Hands, PLAN, Plan, SNAPSHOT, Snapshot, SupervisorError};
@@ -195,6 +196,9 @@ impl Loop {
             .try_clone()
             .map_err(SupervisorError::Loop)?;
         let keeper = sys::watch(keeper).map_err(SupervisorError::Loop)?;
+        let mut names = Names::watch(&self.world.context.plan);
+        // Of what changed while nobody watched.
+        self.world.tell_names();
         self.begin(first, is_new)?;
         notes.into_iter().for_each(|note| self.step(note));
         for (instance, exit) in ended {
@@ -235,6 +239,7 @@ impl Loop {
                     drop(self.world.write_down(&self.machine));
                     self.world.read_new_exits();
                 }
+                () = names.changed() => self.world.tell_names(),
                 () = rest(&self.is_quiet) => {}
             }
         }

@@ -2,6 +2,7 @@
 
 use crate::bundle;
 use crate::manifest::downward;
+use crate::network;
 use crate::pod::{Failure, FailureReason};
 use crate::store::{Dirs, PodDir};
 use crate::supervisor::Hands;
@@ -11,11 +12,14 @@ use crate::sys;
 use crate::volume::{self, VolumeDirs, VolumeInput};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+/// Largest hosts file that is overwritten with empty lines before it is cut, in bytes: none of ours is longer.
+const MAX_PADDED_BYTES: u64 = 1024 * 1024;
 /// Size of the pod's `/dev/shm`. Source: the kubelet's and Docker's default.
 const SHM_OPTIONS: &str = "size=67108864,mode=1777";
 
@@ -50,7 +54,7 @@ pub(super) async fn prepare(context: &Context) -> Result<BTreeMap<String, PathBu
     };
     write("hostname", &hostname)?;
     write("resolv.conf", &resolv_conf.text)?;
-    write("hosts", &bundle::hosts_file(pod, host, &[]))?;
+    write("hosts", &bundle::hosts_file(pod, host, &[], &[]))?;
     if !pod.host_ipc {
         mount_shm(&context.shm()).map_err(|e| other("cannot mount the pod's /dev/shm", &e))?;
     }
@@ -179,20 +183,76 @@ pub(super) fn write_hosts(context: &Context, hands: &Hands) -> Result<(), Failur
         .sandbox
         .as_ref()
         .map_or(&[][..], |sandbox| &sandbox.pod_ips);
-    let text = bundle::hosts_file(&context.plan.pod, &context.plan.host, ips);
-    let path = context.dir.file("files").join("hosts");
-    if std::fs::read(&path).is_ok_and(|now| now == text.as_bytes()) {
-        return Ok(());
-    }
-    let write = || {
-        std::fs::write(&path, &text)?;
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644))
+    let plan = &context.plan;
+    let others = match plan.pod_names {
+        true => network::neighbours(&plan.dirs.state, &plan.pod.namespace),
+        false => Vec::new(),
     };
-    write().map_err(|e| {
+    let text = bundle::hosts_file(&plan.pod, &plan.host, ips, &others);
+    rewrite(&hosts(context), &text).map_err(|e| {
         failure(
             FailureReason::CreateContainerError,
             "cannot write the pod's hosts file",
             &e,
         )
     })
+}
+
+/// The pod's `/etc/hosts`.
+pub(super) fn hosts(context: &Context) -> PathBuf {
+    context.dir.file("files").join("hosts")
+}
+
+/// Gives a file that others read at any time another text, in place. Until it is cut to its length, what is left of the longer one
+/// before is empty lines. Containers may write there, too, as much as they like: no more is read than what could be ours.
+fn rewrite(path: &Path, text: &str) -> io::Result<()> {
+    let mut options = File::options();
+    let options = options.read(true).write(true).create(true);
+    let file = options.truncate(false).open(path)?;
+    let (length, wanted) = (file.metadata()?.len(), text.len() as u64);
+    let mut now = vec![0; text.len()];
+    if length == wanted && file.read_exact_at(&mut now, 0).is_ok() && now == text.as_bytes() {
+        return Ok(());
+    }
+    let mut bytes = text.as_bytes().to_vec();
+    if (wanted..=MAX_PADDED_BYTES).contains(&length) {
+        bytes.resize(usize::try_from(length).unwrap_or(text.len()), b'\n');
+    }
+    file.write_all_at(&bytes, 0)?;
+    file.set_len(wanted)?;
+    file.set_permissions(std::fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_gets_another_text_in_place_whatever_was_written_into_it() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("hosts");
+        rewrite(&path, "first\n").expect("made");
+        let same = File::open(&path).expect("there");
+        let huge = || File::options().write(true).open(&path)?.set_len(1 << 40);
+        for (text, before) in [
+            ("longer than the first\n", None),
+            ("short\n", None),
+            ("short\n", Some("other\n")),
+            ("", None),
+            ("again\n", Some("x")),
+        ] {
+            if let Some(before) = before {
+                std::fs::write(&path, before).expect("a container wrote");
+            }
+            rewrite(&path, text).expect("written");
+            assert_eq!(
+                io::read_to_string(File::open(&path).expect("there")).expect("read"),
+                text
+            );
+        }
+        // A terabyte of holes is neither read nor filled.
+        huge().expect("a container wrote");
+        rewrite(&path, "end\n").expect("written");
+        assert_eq!(io::read_to_string(same).expect("the same file"), "end\n");
+    }
 }

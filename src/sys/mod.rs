@@ -5,6 +5,7 @@ mod beneath;
 mod clock;
 mod fds;
 mod files;
+mod id_map;
 mod memory;
 mod namespaces;
 mod process;
@@ -13,6 +14,7 @@ pub use beneath::{Leaving, open_beneath};
 pub use clock::{boot_id, now};
 pub use fds::{MAX_FDS_PER_MESSAGE, connected_pair, receive, send, watch};
 pub use files::{Lock, create_dirs, is_still_at, random, write_atomic, write_atomic_keeping};
+pub use id_map::{IdRange, map_ids, user_namespace};
 pub use memory::release_program;
 pub use namespaces::{
     MountCopy, NetworkNamespaceError, attach_mount, clone_mount, enter_private_mounts,

@@ -1,7 +1,7 @@
-//! A client of containerd's CRI plugin, and how the plugin is configured for these tests.
+//! A client of containerd's CRI plugin.
 
+use crate::daemon::Daemon;
 use serde_json::{Value, json};
-use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 /// busybox for containers.
 pub const IMAGE: &str = "localhost/busybox:latest";
 /// What the sandboxes run.
-const PAUSE: &str = "localhost/pause:latest";
+pub const PAUSE: &str = "localhost/pause:latest";
 /// `CONTAINER_RUNNING` and `CONTAINER_EXITED`.
 pub const RUNNING: u64 = 1;
 pub const EXITED: u64 = 2;
@@ -18,62 +18,6 @@ pub const READY: u64 = 0;
 pub const NOT_READY: u64 = 1;
 /// `POD`, and `NODE` for the host's own network.
 const POD: u64 = 0;
-
-/// The plugin's part of the configuration: a network of its own, and each way to name the shim as a handler.
-pub fn config(dir: &Path) -> String {
-    let (cni, dir) = (dir.join("cni"), dir.display());
-    fs::create_dir_all(&cni).expect("a directory of ours");
-    let network = json!({
-        "cniVersion": "0.4.0", "name": "pods", "plugins": [{
-            "type": "ptp",
-            "ipam": {"type": "host-local", "subnet": "10.217.93.0/24", "dataDir": format!("{dir}/addresses")},
-        }],
-    });
-    fs::write(cni.join("10-pods.conflist"), network.to_string()).expect("a file of ours");
-    for name in ["file", "path"] {
-        let options = format!("BinaryName = \"runc\"\nRoot = \"{dir}/root-of-{name}\"\n");
-        fs::write(cni.join(name), options).expect("a file of ours");
-    }
-    format!(
-        r#"
-[plugins."io.containerd.grpc.v1.cri"]
-sandbox_image = "{PAUSE}"
-stream_server_port = "0"
-disable_apparmor = true
-restrict_oom_score_adj = true
-[plugins."io.containerd.grpc.v1.cri".cni]
-bin_dir = "/usr/lib/cni"
-conf_dir = "{dir}/cni"
-[plugins."io.containerd.grpc.v1.cri".containerd]
-default_runtime_name = "podshim"
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.podshim]
-runtime_type = "io.containerd.podshim.v1"
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.path]
-runtime_type = "{dir}/bin/containerd-shim-podshim-v1"
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.path.options]
-ConfigPath = "{dir}/cni/path"
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.stock]
-runtime_type = "io.containerd.runc.v2"
-"#
-    ) + &documented("file", &dir)
-        + &documented("typed", &dir)
-        + &format!("Root = \"{dir}/root-of-typed\"\n")
-}
-
-/// A handler as README.md has it, in the order there, with a name of its own and the paths of this test.
-fn documented(name: &str, dir: &dyn std::fmt::Display) -> String {
-    let readme = include_str!("../../README.md");
-    let mut blocks = readme.split("```toml\n").skip(1);
-    let block = match name {
-        "file" => blocks.next(),
-        _ => blocks.nth(1),
-    };
-    let text = block.and_then(|rest| rest.split("```").next());
-    text.expect("a handler in README.md")
-        .replace("runtimes.podshim", &format!("runtimes.{name}"))
-        .replace("/etc/podshim/containerd.toml", &format!("{dir}/cni/file"))
-        .replace("/usr/local/bin/", &format!("{dir}/bin/"))
-}
 
 /// A client.
 pub struct Cri {
@@ -133,9 +77,13 @@ impl Cri {
     pub fn is_ready(&mut self) -> Result<(), String> {
         let status = self.ask("Status", &json!({}));
         let status = status.map_err(|e| format!("{e:?}"))?;
-        let conditions = status["status"]["conditions"].as_array();
-        if !conditions.is_some_and(|all| !all.is_empty() && all.iter().all(|c| c["status"] == 1)) {
-            return Err(status.to_string());
+        // containerd 2.x has a third condition, that nothing of its configuration or its machine is out of date.
+        for wanted in ["RuntimeReady", "NetworkReady"] {
+            let conditions = status["status"]["conditions"].as_array();
+            let is_met = |c: &Value| c["type"] == wanted && c["status"] == 1;
+            if !conditions.is_some_and(|all| all.iter().any(is_met)) {
+                return Err(status.to_string());
+            }
         }
         for name in [IMAGE, PAUSE] {
             let known = self.ask("ImageStatus", &json!({"image": {"image": name}}));
@@ -147,14 +95,22 @@ impl Cri {
         Ok(())
     }
 
-    /// Begins a pod with this handler.
+    /// Begins a pod with this handler; `edit` changes its namespaces.
     #[track_caller]
-    pub fn pod(&mut self, name: &str, handler: &str, cgroup: &str, logs: &Path) -> CriPod {
+    pub fn pod(
+        &mut self,
+        name: &str,
+        handler: &str,
+        c: &Daemon,
+        edit: impl FnOnce(&mut Value),
+    ) -> CriPod {
+        let mut namespaces = json!({"pid": 1, "network": POD});
+        edit(&mut namespaces);
         let config = json!({
             "metadata": {"name": name, "uid": format!("uid-{name}"), "namespace": "default", "attempt": 0},
             "hostname": name,
-            "log_directory": logs.join(name),
-            "linux": {"cgroup_parent": format!("/{cgroup}"), "security_context": {"namespace_options": {"pid": 1, "network": POD}}},
+            "log_directory": c.path("logs").join(name),
+            "linux": {"cgroup_parent": format!("/{}", c.cgroup), "security_context": {"namespace_options": namespaces}},
         });
         let request = json!({"config": config, "runtime_handler": handler});
         let answer = self.call("RunPodSandbox", request);
@@ -167,31 +123,30 @@ impl Cri {
     /// Makes and starts a container that runs a shell script; its id.
     #[track_caller]
     pub fn sh(&mut self, pod: &CriPod, name: &str, script: &str) -> String {
-        self.container(pod, name, script, json!({}))
+        self.container(pod, name, script, |_| {})
     }
 
-    /// The same with resources.
+    /// The same; `edit` changes its configuration.
     #[track_caller]
     pub fn container(
         &mut self,
         pod: &CriPod,
         name: &str,
         script: &str,
-        resources: Value,
+        edit: impl FnOnce(&mut Value),
     ) -> String {
-        let pids = &pod.config["linux"]["security_context"]["namespace_options"];
-        let request = json!({
-            "pod_sandbox_id": pod.id,
-            "config": {
-                "metadata": {"name": name, "attempt": 0},
-                "image": {"image": IMAGE},
-                "command": ["sh", "-c", script],
-                "envs": [{"key": "WHO", "value": name}],
-                "log_path": format!("{name}.log"),
-                "linux": {"resources": resources, "security_context": {"namespace_options": pids}},
-            },
-            "sandbox_config": pod.config,
+        let namespaces = &pod.config["linux"]["security_context"]["namespace_options"];
+        let mut config = json!({
+            "metadata": {"name": name, "attempt": 0},
+            "image": {"image": IMAGE},
+            "command": ["sh", "-c", script],
+            "envs": [{"key": "WHO", "value": name}],
+            "log_path": format!("{name}.log"),
+            "linux": {"resources": {}, "security_context": {"namespace_options": namespaces}},
         });
+        edit(&mut config);
+        let request =
+            json!({"pod_sandbox_id": pod.id, "config": config, "sandbox_config": pod.config});
         let made = self.call("CreateContainer", request);
         let id = text(&made["container_id"]);
         self.call("StartContainer", json!({"container_id": id}));

@@ -1,9 +1,11 @@
 //! A containerd of its own for each test, and the look at what is left at the end.
 
-use crate::cri::{Cri, config as cri_config};
+use crate::config::config;
+use crate::cri::Cri;
 use crate::support::{
     Background, Ran, background, cgroups_of, images, left_behind, proc_file, run, until,
 };
+use crate::versions::Version;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::BTreeSet;
@@ -25,24 +27,23 @@ pub const PODSHIM: &str = "io.containerd.podshim.v1";
 const SOCKETS: &str = "/run/containerd/s";
 /// Where the CRI plugin has the network namespaces of its pods.
 const NETWORKS: &str = "/run/netns";
-/// The plugins that this machine need not have; and, last, the CRI plugin, which most tests can do without.
-const UNUSED_PLUGINS: [&str; 5] = [
-    "io.containerd.snapshotter.v1.devmapper",
-    "io.containerd.snapshotter.v1.btrfs",
-    "io.containerd.snapshotter.v1.zfs",
-    "io.containerd.snapshotter.v1.aufs",
-    "io.containerd.grpc.v1.cri",
-];
 /// The namespace of everything that the CRI plugin runs.
 const CRI_NAMESPACE: &str = "k8s.io";
 
+/// Starts containerd in a mount namespace of its own, which hears of the machine's mounts and is not heard.
+const HIDE_UNIFIED: &str = "exec unshare --mount --propagation slave sh -c \
+    'umount /sys/fs/cgroup/unified 2>/dev/null; exec containerd --config \"$0\"' \"$0\"";
+
 /// A containerd that is this test's alone.
 pub struct Daemon {
+    pub version: Version,
     dir: TempDir,
     pub namespace: String,
     /// The cgroup that its containers are below.
     pub cgroup: String,
     process: Option<Background>,
+    /// Where containerd sees only the first version of cgroups.
+    is_without_unified: bool,
 }
 
 /// What tests of this machine share, as it was before.
@@ -52,17 +53,29 @@ struct Before {
 }
 
 /// Runs a test with a containerd of its own. Nothing may be left of its containers afterwards.
-pub fn with_containerd(test: impl FnOnce(&mut Daemon)) {
-    with(None, test);
+pub fn with_containerd(on: Version, test: impl FnOnce(&mut Daemon)) {
+    with(on, None, test);
 }
 
 /// The same with the CRI plugin, and a client of it.
-pub fn with_cri(test: impl FnOnce(&mut Daemon, &mut Cri)) {
-    with(Some(CRI_NAMESPACE), |c| {
-        let mut cri = Cri::new(&c.socket());
-        until(60, "the CRI plugin is ready", || cri.is_ready());
-        test(c, &mut cri);
+pub fn with_cri(on: Version, test: impl FnOnce(&mut Daemon, &mut Cri)) {
+    with(on, Some(CRI_NAMESPACE), |c| plugin(c, test));
+}
+
+/// The same where `/sys/fs/cgroup/unified` is not mounted.
+pub fn with_cri_without_unified(on: Version, test: impl FnOnce(&mut Daemon, &mut Cri)) {
+    with(on, Some(CRI_NAMESPACE), |c| {
+        c.stop();
+        c.is_without_unified = true;
+        c.start();
+        plugin(c, test);
     });
+}
+
+fn plugin(c: &mut Daemon, test: impl FnOnce(&mut Daemon, &mut Cri)) {
+    let mut cri = Cri::new(&c.socket());
+    until(60, "the CRI plugin is ready", || cri.is_ready());
+    test(c, &mut cri);
 }
 
 /// One test at a time: the sockets of all shims of a machine are in one directory, which is looked into.
@@ -71,7 +84,7 @@ pub fn turn() -> MutexGuard<'static, ()> {
     ONE_AT_A_TIME.lock().unwrap_or_else(|e| e.into_inner())
 }
 
-fn with(namespace: Option<&str>, test: impl FnOnce(&mut Daemon)) {
+fn with(on: Version, namespace: Option<&str>, test: impl FnOnce(&mut Daemon)) {
     let _turn = turn();
     assert!(
         nix::unistd::geteuid().is_root(),
@@ -81,7 +94,7 @@ fn with(namespace: Option<&str>, test: impl FnOnce(&mut Daemon)) {
         sockets: names(Path::new(SOCKETS)),
         networks: names(Path::new(NETWORKS)),
     };
-    let mut daemon = Daemon::new(namespace);
+    let mut daemon = Daemon::new(on, namespace);
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         daemon.begin();
         test(&mut daemon);
@@ -97,11 +110,12 @@ fn with(namespace: Option<&str>, test: impl FnOnce(&mut Daemon)) {
 }
 
 impl Daemon {
-    fn new(namespace: Option<&str>) -> Daemon {
+    fn new(version: Version, namespace: Option<&str>) -> Daemon {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let cgroup = format!("podshim-test-{}-{number}", std::process::id());
         let daemon = Daemon {
+            version,
             dir: tempfile::Builder::new()
                 .prefix("podshim-containerd-")
                 .tempdir()
@@ -109,6 +123,7 @@ impl Daemon {
             namespace: namespace.unwrap_or(&cgroup).to_owned(),
             cgroup,
             process: None,
+            is_without_unified: false,
         };
         let bin = daemon.path("bin");
         fs::create_dir(&bin).expect("a directory of ours");
@@ -150,20 +165,15 @@ impl Daemon {
 
     /// Starts containerd, the first time or again.
     pub fn start(&mut self) {
-        let used = usize::from(self.has_cri());
-        let mut config = format!(
-            "version = 2\nroot = \"{0}/root\"\nstate = \"{0}/state\"\ndisabled_plugins = {1:?}\n\
-             [grpc]\naddress = \"{0}/c.sock\"\n[debug]\nlevel = \"debug\"\n",
-            self.dir.path().display(),
-            &UNUSED_PLUGINS[..UNUSED_PLUGINS.len() - used],
-        );
-        if self.has_cri() {
-            config += &cri_config(self.dir.path());
-        }
+        let config = config(self.version, self.dir.path(), self.has_cri());
         let file = self.path("config.toml");
         fs::write(&file, config).expect("a file of ours");
-        let mut command = Command::new("containerd");
-        command.arg("--config").arg(&file);
+        let mut command = Command::new("sh");
+        let script = match self.is_without_unified {
+            true => HIDE_UNIFIED,
+            false => "exec containerd --config \"$0\"",
+        };
+        command.arg("-c").arg(script).arg(&file);
         self.environment(&mut command);
         self.process = Some(background(&mut command, b""));
         // `ctr` waits for seconds before it tries a second time.
@@ -187,12 +197,9 @@ impl Daemon {
     }
 
     fn environment(&self, command: &mut Command) {
-        let path = std::env::var("PATH").unwrap_or_default();
+        let path = format!("{}:{}", self.path("bin").display(), self.version.path());
         command
-            .env(
-                "PATH",
-                format!("{}:{path}:/usr/sbin", self.path("bin").display()),
-            )
+            .env("PATH", path)
             .env("PODSHIM_STATE", self.path("podshim"));
     }
 
@@ -310,7 +317,10 @@ impl Daemon {
             }
         }
         for name in names(&Path::new("/run/containerd/runc").join(&self.namespace)) {
-            left.push(format!("container of the runtime: {name}"));
+            // crun has this for itself and keeps it.
+            if name != ".empty-directory" {
+                left.push(format!("container of the runtime: {name}"));
+            }
         }
         left
     }

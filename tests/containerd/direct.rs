@@ -234,5 +234,12 @@ impl Drop for Direct {
                 let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
             }
         }
+        // After a failure; the next test has the same ids.
+        let root = Path::new("/run/containerd/runc").join(NAMESPACE);
+        for left in fs::read_dir(&root).into_iter().flatten().flatten() {
+            let mut delete = Command::new("runc");
+            delete.arg("--root").arg(&root).args(["delete", "--force"]);
+            let _ = delete.arg(left.file_name()).status();
+        }
     }
 }

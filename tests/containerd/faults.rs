@@ -2,11 +2,18 @@
 
 use crate::daemon::{Daemon, with_containerd};
 use crate::support::{background, proc_file, until};
+use crate::versions::{Version, on_each_version};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+
+on_each_version! {
+    a_containerd_that_comes_back_finds_its_tasks_and_their_exit_codes,
+    events_of_the_time_without_containerd_are_kept,
+    a_shim_that_is_killed_leaves_no_process_behind,
+}
 
 fn is_running(pid: i32) -> bool {
     let stat = proc_file(pid, "stat");
@@ -19,9 +26,8 @@ fn init(c: &Daemon, id: &str) -> i32 {
     text.trim().parse().expect("a pid")
 }
 
-#[test]
-fn a_containerd_that_comes_back_finds_its_tasks_and_their_exit_codes() {
-    with_containerd(|c| {
+fn a_containerd_that_comes_back_finds_its_tasks_and_their_exit_codes(on: Version) {
+    with_containerd(on, |c| {
         c.sh(&["-d"], "stays", "exec sleep 1000").expect(0);
         c.sh(
             &["-d"],
@@ -58,9 +64,8 @@ fn a_containerd_that_comes_back_finds_its_tasks_and_their_exit_codes() {
     });
 }
 
-#[test]
-fn events_of_the_time_without_containerd_are_kept() {
-    with_containerd(|c| {
+fn events_of_the_time_without_containerd_are_kept(on: Version) {
+    with_containerd(on, |c| {
         c.sh(&["-d"], "k", "exec sleep 1000").expect(0);
         let pid = init(c, "k");
         c.stop();
@@ -92,9 +97,8 @@ fn events_of_the_time_without_containerd_are_kept() {
     });
 }
 
-#[test]
-fn a_shim_that_is_killed_leaves_no_process_behind() {
-    with_containerd(|c| {
+fn a_shim_that_is_killed_leaves_no_process_behind(on: Version) {
+    with_containerd(on, |c| {
         c.sh(&["-d"], "s", "sleep 1000 & exec sleep 1001").expect(0);
         let pid = init(c, "s");
         let shims = c.shims();
@@ -114,7 +118,7 @@ fn a_shim_that_is_killed_leaves_no_process_behind() {
 
 #[test]
 fn a_runtime_that_hangs_holds_up_nobody_else() {
-    with_containerd(|c| {
+    with_containerd(Version::Installed, |c| {
         let (hang, program, options) = (c.path("hang"), c.path("runtime"), c.path("options.toml"));
         let text = format!(
             "#!/bin/sh\nfor word in \"$@\"; do case $word in pause) [ -e {0} ] && exec sleep 1000;; esac; done\nexec runc \"$@\"\n",

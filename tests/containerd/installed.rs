@@ -2,10 +2,15 @@
 
 use crate::daemon::{IMAGE, with_containerd};
 use crate::support::{Ran, run};
+use crate::versions::{Version, on_each_version};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+on_each_version! {
+    what_is_installed_is_a_shim_and_what_is_uninstalled_is_gone,
+}
 
 /// Files and links below a directory.
 fn files(dir: &Path) -> BTreeSet<PathBuf> {
@@ -19,9 +24,8 @@ fn files(dir: &Path) -> BTreeSet<PathBuf> {
     found
 }
 
-#[test]
-fn what_is_installed_is_a_shim_and_what_is_uninstalled_is_gone() {
-    with_containerd(|c| {
+fn what_is_installed_is_a_shim_and_what_is_uninstalled_is_gone(on: Version) {
+    with_containerd(on, |c| {
         let root = c.path("destination");
         let install = |args: &[&str]| -> Ran {
             let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/install");

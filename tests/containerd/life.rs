@@ -2,10 +2,17 @@
 
 use crate::daemon::{IMAGE, PODSHIM, with_containerd};
 use crate::support::{background, until};
+use crate::versions::{Version, on_each_version};
 
-#[test]
-fn run_gives_the_output_and_the_exit_code() {
-    with_containerd(|c| {
+on_each_version! {
+    run_gives_the_output_and_the_exit_code,
+    a_container_that_cannot_be_made_says_why_and_leaves_nothing,
+    events_come_complete_and_in_order,
+    a_running_container_is_looked_into_frozen_measured_and_killed,
+}
+
+fn run_gives_the_output_and_the_exit_code(on: Version) {
+    with_containerd(on, |c| {
         let ran = c
             .sh(&["--rm"], "one", "echo out; echo err >&2; exit 7")
             .expect(7);
@@ -38,9 +45,8 @@ fn run_gives_the_output_and_the_exit_code() {
     });
 }
 
-#[test]
-fn a_container_that_cannot_be_made_says_why_and_leaves_nothing() {
-    with_containerd(|c| {
+fn a_container_that_cannot_be_made_says_why_and_leaves_nothing(on: Version) {
+    with_containerd(on, |c| {
         let ran = c.run(&[
             "run",
             "--rm",
@@ -56,9 +62,8 @@ fn a_container_that_cannot_be_made_says_why_and_leaves_nothing() {
     });
 }
 
-#[test]
-fn events_come_complete_and_in_order() {
-    with_containerd(|c| {
+fn events_come_complete_and_in_order(on: Version) {
+    with_containerd(on, |c| {
         let mut events = background(&mut c.ctr(&["events"]), b"");
         until(20, "events are heard", || {
             c.run(&["namespaces", "label", &c.namespace, "a=b"]);
@@ -102,9 +107,8 @@ fn events_come_complete_and_in_order() {
     });
 }
 
-#[test]
-fn a_running_container_is_looked_into_frozen_measured_and_killed() {
-    with_containerd(|c| {
+fn a_running_container_is_looked_into_frozen_measured_and_killed(on: Version) {
+    with_containerd(on, |c| {
         c.sh(&["-d"], "l", "sleep 1000 & exec sleep 1001").expect(0);
         assert_eq!(c.task("l").as_deref(), Some("RUNNING"));
         assert_eq!(

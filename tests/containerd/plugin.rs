@@ -3,15 +3,24 @@
 use crate::cri::{Cri, CriPod, EXITED, NOT_READY, READY, RUNNING};
 use crate::daemon::{Daemon, with_cri};
 use crate::support::{proc_file, until};
+use crate::versions::{Version, on_each_version};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+on_each_version! {
+    one_shim_serves_a_pod_and_each_pod_has_its_own,
+    each_way_to_configure_the_shim_runs_pods,
+    a_containerd_that_comes_back_finds_pods_exit_codes_and_every_line,
+    a_shim_that_is_killed_takes_its_pod_along_and_the_next_pod_runs,
+    a_pause_that_dies_leaves_the_others_running_and_no_shim_behind,
+}
+
 /// Waits until a container has ended; its status.
 #[track_caller]
-fn ended(cri: &mut Cri, container: &str) -> Value {
+pub fn ended(cri: &mut Cri, container: &str) -> Value {
     until(30, "the container has ended", || {
         let status = cri.status(container);
         (status["state"] == EXITED)
@@ -21,7 +30,7 @@ fn ended(cri: &mut Cri, container: &str) -> Value {
 }
 
 /// What a container wrote, without what CRI puts before each line.
-fn log(c: &Daemon, pod: &str, container: &str) -> String {
+pub fn log(c: &Daemon, pod: &str, container: &str) -> String {
     let path = c.path("logs").join(pod).join(format!("{container}.log"));
     let text = fs::read_to_string(path).unwrap_or_default();
     text.lines()
@@ -31,8 +40,8 @@ fn log(c: &Daemon, pod: &str, container: &str) -> String {
 }
 
 #[track_caller]
-fn begin(c: &Daemon, cri: &mut Cri, name: &str, handler: &str) -> CriPod {
-    cri.pod(name, handler, &c.cgroup, &c.path("logs"))
+pub fn begin(c: &Daemon, cri: &mut Cri, name: &str, handler: &str) -> CriPod {
+    cri.pod(name, handler, c, |_| {})
 }
 
 /// The first process of a container.
@@ -55,129 +64,8 @@ fn dies(pid: i32) {
     });
 }
 
-/// What can be observed of a pod with this handler, in order.
-fn life(c: &Daemon, cri: &mut Cri, handler: &str) -> Vec<String> {
-    let mut seen = Vec::new();
-    let pod = begin(c, cri, handler, handler);
-    let of_pod = json!({"pod_sandbox_id": pod.id});
-    let status = cri.call("PodSandboxStatus", of_pod.clone())["status"].take();
-    assert_eq!(status["state"], READY);
-    let ip = status["network"]["ip"]
-        .as_str()
-        .expect("an address")
-        .to_owned();
-    assert!(ip.starts_with("10.217.93."), "{ip}");
-    let a = cri.sh(
-        &pod,
-        "a",
-        "trap 'exit 3' TERM; echo \"I am $WHO\"; while :; do sleep 0.05; done",
-    );
-    let b = cri.sh(
-        &pod,
-        "b",
-        "mkdir /www; echo hello >/www/x; exec httpd -f -p 8080 -h /www",
-    );
-    assert_eq!(cri.status(&a)["state"], RUNNING);
-    // One network for both, with the address of the pod.
-    let fetched = until(20, "b serves", || {
-        let (code, text) = cri.exec(&a, &format!("wget -q -O - http://{ip}:8080/x"));
-        (code == 0).then(|| text.clone()).ok_or(text)
-    });
-    seen.push(fetched);
-    for script in [
-        "hostname",
-        "echo out; echo err >&2; exit 5",
-        "kill -9 $$",
-        "cat /proc/1/cmdline",
-    ] {
-        seen.push(format!("{script}: {:?}", cri.exec(&a, script)));
-    }
-    let of_a = json!({"container_id": a});
-    let stats = cri.call("ContainerStats", of_a.clone());
-    let used = stats["stats"]["memory"]["working_set_bytes"]["value"].as_u64();
-    assert!(used.is_some_and(|used| used > 0), "{stats}");
-    let cpu = stats["stats"]["cpu"]["usage_core_nano_seconds"]["value"].as_u64();
-    assert!(cpu.is_some_and(|used| used > 0), "{stats}");
-    cri.call(
-        "UpdateContainerResources",
-        json!({"container_id": a, "linux": {"memory_limit_in_bytes": 64 << 20}}),
-    );
-    for refused in [
-        (
-            "ExecSync",
-            json!({"container_id": a, "cmd": ["/no/such"], "timeout": 9}),
-        ),
-        (
-            "ExecSync",
-            json!({"container_id": a, "cmd": ["sleep", "1000"], "timeout": 1}),
-        ),
-        ("StartContainer", of_a.clone()),
-        ("RemovePodSandbox", json!({"pod_sandbox_id": "none"})),
-        ("ContainerStatus", json!({"container_id": "none"})),
-    ] {
-        let code = cri.ask(refused.0, &refused.1).map_err(|(code, _)| code);
-        seen.push(format!(
-            "{} {:?}",
-            refused.0,
-            code.map(|answer| answer["exit_code"].clone())
-        ));
-    }
-    cri.call("StopContainer", json!({"container_id": a, "timeout": 20}));
-    for container in [&a, &b] {
-        if *container == b {
-            cri.call("StopContainer", json!({"container_id": b, "timeout": 0}));
-        }
-        let status = ended(cri, container);
-        seen.push(format!(
-            "{} {} {}",
-            status["exit_code"], status["reason"], status["message"]
-        ));
-    }
-    let limit = json!({"memory_limit_in_bytes": 16 << 20});
-    let m = cri.container(&pod, "m", "x=a; while :; do x=$x$x; done", limit);
-    let status = ended(cri, &m);
-    seen.push(format!("{} {}", status["exit_code"], status["reason"]));
-    let q = cri.sh(&pod, "q", "exit 9");
-    let status = ended(cri, &q);
-    seen.push(format!("{} {}", status["exit_code"], status["reason"]));
-    cri.call("RemoveContainer", json!({"container_id": q}));
-    cri.call("StopPodSandbox", of_pod.clone());
-    seen.push(format!("stopped: {}", cri.pod_state(&pod)));
-    seen.push(log(c, handler, "a"));
-    cri.call("StopPodSandbox", of_pod.clone());
-    cri.call("RemovePodSandbox", of_pod.clone());
-    cri.call("RemovePodSandbox", of_pod);
-    seen
-}
-
-#[test]
-fn a_pod_of_the_cri_plugin_looks_the_same_on_podshim_and_on_the_stock_shim() {
-    with_cri(|c, cri| {
-        let own = life(c, cri, "podshim");
-        let stock = life(c, cri, "stock");
-        let named = |all: Vec<String>, name: &str| -> Vec<String> {
-            all.into_iter()
-                .map(|line| line.replace(name, "NAME"))
-                .collect()
-        };
-        let own = named(own, "podshim");
-        assert_eq!(own, named(stock, "stock"));
-        for wanted in [
-            "hello\n",
-            "I am a\n",
-            "3 \"Error\" \"\"",
-            "137 \"OOMKilled\"",
-            "9 \"Error\"",
-            "stopped: 1",
-        ] {
-            assert!(own.iter().any(|line| line == wanted), "{wanted}: {own:#?}");
-        }
-    });
-}
-
-#[test]
-fn one_shim_serves_a_pod_and_each_pod_has_its_own() {
-    with_cri(|c, cri| {
+fn one_shim_serves_a_pod_and_each_pod_has_its_own(on: Version) {
+    with_cri(on, |c, cri| {
         let (one, two) = (
             begin(c, cri, "one", "podshim"),
             begin(c, cri, "two", "podshim"),
@@ -198,18 +86,16 @@ fn one_shim_serves_a_pod_and_each_pod_has_its_own() {
     });
 }
 
-#[test]
-fn each_way_to_configure_the_shim_runs_pods() {
-    with_cri(|c, cri| {
-        // containerd 1.6 ignores `runtime_path`. It finds this first, and what it says to its own shim is said to podshim.
-        let stock = c.path("bin").join("containerd-shim-runc-v2");
-        let own = c.path("bin").join("containerd-shim-podshim-v1");
-        fs::write(
-            &stock,
-            format!("#!/bin/sh\nexec {} \"$@\"\n", own.display()),
-        )
-        .expect("a file of ours");
-        fs::set_permissions(&stock, PermissionsExt::from_mode(0o755)).expect("a file of ours");
+fn each_way_to_configure_the_shim_runs_pods(on: Version) {
+    with_cri(on, |c, cri| {
+        if on.number() < (1, 7) {
+            // containerd 1.6 ignores `runtime_path`. It finds this first, and what it says to its own shim is said to podshim.
+            let stock = c.path("bin").join("containerd-shim-runc-v2");
+            let own = c.path("bin").join("containerd-shim-podshim-v1");
+            let text = format!("#!/bin/sh\nexec {} \"$@\"\n", own.display());
+            fs::write(&stock, text).expect("a file of ours");
+            fs::set_permissions(&stock, PermissionsExt::from_mode(0o755)).expect("a file of ours");
+        }
         for (handler, root) in [
             ("file", Some("root-of-file")),
             ("path", Some("root-of-path")),
@@ -233,9 +119,8 @@ fn each_way_to_configure_the_shim_runs_pods() {
     });
 }
 
-#[test]
-fn a_containerd_that_comes_back_finds_pods_exit_codes_and_every_line() {
-    with_cri(|c, cri| {
+fn a_containerd_that_comes_back_finds_pods_exit_codes_and_every_line(on: Version) {
+    with_cri(on, |c, cri| {
         let pod = begin(c, cri, "p", "podshim");
         let writes = cri.sh(
             &pod,
@@ -286,9 +171,8 @@ fn a_containerd_that_comes_back_finds_pods_exit_codes_and_every_line() {
     });
 }
 
-#[test]
-fn a_shim_that_is_killed_takes_its_pod_along_and_the_next_pod_runs() {
-    with_cri(|c, cri| {
+fn a_shim_that_is_killed_takes_its_pod_along_and_the_next_pod_runs(on: Version) {
+    with_cri(on, |c, cri| {
         let pod = begin(c, cri, "p", "podshim");
         let a = cri.sh(&pod, "a", "sleep 1000 & exec sleep 1001");
         let b = cri.sh(&pod, "b", "exec sleep 1002");
@@ -315,9 +199,8 @@ fn a_shim_that_is_killed_takes_its_pod_along_and_the_next_pod_runs() {
     });
 }
 
-#[test]
-fn a_pause_that_dies_leaves_the_others_running_and_no_shim_behind() {
-    with_cri(|c, cri| {
+fn a_pause_that_dies_leaves_the_others_running_and_no_shim_behind(on: Version) {
+    with_cri(on, |c, cri| {
         let pod = begin(c, cri, "p", "podshim");
         let a = cri.sh(&pod, "a", "exec sleep 1000");
         kill(Pid::from_raw(init(c, &pod.id)), Signal::SIGKILL).expect("it runs");

@@ -2,11 +2,17 @@
 
 use crate::daemon::{Daemon, with_containerd};
 use crate::support::{background, until};
+use crate::versions::{Version, on_each_version};
 use std::fs;
 
-#[test]
-fn containers_of_a_pod_share_a_shim_until_the_last_is_gone() {
-    with_containerd(|c: &mut Daemon| {
+on_each_version! {
+    containers_of_a_pod_share_a_shim_until_the_last_is_gone,
+    a_kill_for_want_of_memory_is_told_before_the_exit,
+    options_choose_the_runtime_and_its_root,
+}
+
+fn containers_of_a_pod_share_a_shim_until_the_last_is_gone(on: Version) {
+    with_containerd(on, |c: &mut Daemon| {
         let flags = ["-d", "--annotation", "io.kubernetes.cri.sandbox-id=p"];
         for id in ["p", "a", "b"] {
             c.sh(&flags, id, "exec sleep 1000").expect(0);
@@ -27,9 +33,8 @@ fn containers_of_a_pod_share_a_shim_until_the_last_is_gone() {
     });
 }
 
-#[test]
-fn a_kill_for_want_of_memory_is_told_before_the_exit() {
-    with_containerd(|c| {
+fn a_kill_for_want_of_memory_is_told_before_the_exit(on: Version) {
+    with_containerd(on, |c| {
         let mut events = background(&mut c.ctr(&["events"]), b"");
         let limit = (16 << 20).to_string();
         let ran = c.sh(
@@ -55,9 +60,8 @@ fn a_kill_for_want_of_memory_is_told_before_the_exit() {
     });
 }
 
-#[test]
-fn options_choose_the_runtime_and_its_root() {
-    with_containerd(|c| {
+fn options_choose_the_runtime_and_its_root(on: Version) {
+    with_containerd(on, |c| {
         let (root, options) = (c.path("runtime-root"), c.path("options.toml"));
         let text = format!("BinaryName = \"runc\"\nRoot = \"{}\"\n", root.display());
         fs::write(&options, text).expect("a file of ours");

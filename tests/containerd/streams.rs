@@ -2,13 +2,19 @@
 
 use crate::daemon::with_containerd;
 use crate::support::{run, until};
+use crate::versions::{Version, on_each_version};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-#[test]
-fn a_terminal_has_its_size_and_its_input() {
-    with_containerd(|c| {
+on_each_version! {
+    a_terminal_has_its_size_and_its_input,
+    output_goes_to_a_file_or_to_a_logging_program,
+    input_ends_when_its_writer_does,
+}
+
+fn a_terminal_has_its_size_and_its_input(on: Version) {
+    with_containerd(on, |c| {
         // `script` gives ctr the terminal that it wants to have.
         let ctr = |rest: &str| {
             format!(
@@ -17,7 +23,11 @@ fn a_terminal_has_its_size_and_its_input() {
                 c.namespace
             )
         };
-        let script = |line: String| run(Command::new("script").args(["-qec", &line, "/dev/null"]));
+        let script = |line: String| {
+            let mut command = Command::new("script");
+            command.args(["-qec", &line, "/dev/null"]);
+            run(command.env("PATH", on.path()))
+        };
         let flags = format!("--runtime {}", crate::daemon::PODSHIM);
         let ran = script(ctr(&format!(
             "run --rm -t {flags} {} t sh -c 'until [ \"$(stty size)\" = \"33 44\" ]; do :; done; tty; exit 3'",
@@ -32,9 +42,8 @@ fn a_terminal_has_its_size_and_its_input() {
     });
 }
 
-#[test]
-fn output_goes_to_a_file_or_to_a_logging_program() {
-    with_containerd(|c| {
+fn output_goes_to_a_file_or_to_a_logging_program(on: Version) {
+    with_containerd(on, |c| {
         let file = c.path("logs/of/container.log");
         let uri = format!("file://{}", file.display());
         c.sh(&["-d", "--log-uri", &uri], "f", "echo out; echo err >&2")
@@ -79,9 +88,8 @@ fn output_goes_to_a_file_or_to_a_logging_program() {
     });
 }
 
-#[test]
-fn input_ends_when_its_writer_does() {
-    with_containerd(|c| {
+fn input_ends_when_its_writer_does(on: Version) {
+    with_containerd(on, |c| {
         let mut args = vec!["run", "--rm", "--runtime", crate::daemon::PODSHIM];
         args.extend([crate::daemon::IMAGE, "i", "sh", "-c", "cat; echo end"]);
         let ran = crate::support::run_with_input(&mut c.ctr(&args), b"one\ntwo\n").expect(0);

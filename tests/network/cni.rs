@@ -1,5 +1,6 @@
 //! CNI with Debian's plugins, and with one of our own that writes down what it is told.
 
+use super::crash::kill_network;
 use super::wire::{command, fetch_from, free_port, host_ip, ips, serve, until_served};
 use crate::support::{Host, on_each_runtime, pod, sh, until, with};
 use serde_json::{Value, json};
@@ -7,9 +8,16 @@ use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::Duration;
+
+/// Moments at which helper and supervisor are killed, counted from the start of the pod or of its end.
+const KILL_MOMENTS_MS: [u64; 6] = [60, 90, 120, 150, 190, 240];
 
 /// A network of Debian's plugins with names and ranges of this test's own, its leases below the host's directory.
 struct Lab {
+    /// Of the network: rules are told apart by it.
+    name: String,
     bridge: String,
     leases: PathBuf,
 }
@@ -17,6 +25,7 @@ struct Lab {
 impl Lab {
     fn new(host: &Host, version: &str, tag: u8) -> Lab {
         let lab = Lab {
+            name: format!("lab{tag}p{}", std::process::id()),
             bridge: format!("cni{tag}p{}", std::process::id()),
             leases: host.path("leases"),
         };
@@ -28,7 +37,7 @@ impl Lab {
             host,
             "10-lab.conflist",
             &json!({
-                "cniVersion": version, "name": "lab",
+                "cniVersion": version, "name": lab.name,
                 "plugins": [
                     {"type": "bridge", "bridge": lab.bridge, "isGateway": true, "hairpinMode": true,
                      "ipam": {"type": "host-local", "dataDir": lab.leases, "ranges": ranges,
@@ -42,7 +51,7 @@ impl Lab {
     }
 
     fn leased(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.leases.join("lab"))
+        let entries = fs::read_dir(self.leases.join(&self.name))
             .into_iter()
             .flatten()
             .flatten();
@@ -84,7 +93,8 @@ fn a_configured_network_is_the_default_and_its_plugins_do_all() {
             );
             let limited =
                 json!({"metadata": {"annotations": {"kubernetes.io/egress-bandwidth": "10M"}}});
-            let a = host.start(&with(named("a", json!({"containers": [web]})), limited));
+            let first = named("a", json!({"containers": [web.clone()]}));
+            let a = host.start(&with(first, limited));
             let b = host.start(&named(
                 "b",
                 json!({"containers": [sh("c", &serve("of-b"))]}),
@@ -101,6 +111,16 @@ fn a_configured_network_is_the_default_and_its_plugins_do_all() {
             assert_eq!(fetch_from(&a, "c", SocketAddr::new(of_b[1], 80)), "of-b");
             assert_eq!(fetch_from(&b, "c", SocketAddr::new(of_a[0], 80)), "of-a");
             until_served(SocketAddr::new(host_ip(), port), "of-a");
+            for (from, to) in [(&a, &of_b), (&b, &of_a)] {
+                for ip in to {
+                    from.exec("c", &format!("ping -c 1 -w 5 {ip}")).expect(0);
+                }
+            }
+            let file = host.manifest(&[named("c", json!({"containers": [web]}))]);
+            let file = file.to_str().expect("a path");
+            let ran = host.podshim(["run", "-d", "-f", file]).expect(5);
+            let holder = "belongs to pod `default/a`";
+            assert!(ran.stderr.contains(holder), "{}", ran.stderr);
             let hosts = a.exec("c", "cat /etc/hosts").text();
             assert!(hosts.contains(&format!("{}\ta", of_a[0])), "{hosts}");
             let shaped = command("tc qdisc");
@@ -335,5 +355,52 @@ fn a_lost_pod_is_detached_with_what_add_returned_and_without_its_namespace() {
             json!([])
         );
         assert!(!kept.exists());
+    });
+}
+
+/// Plugins leave what they have done when they are killed; podshim calls `DEL` with what it had written down before.
+#[test]
+fn plugins_that_are_killed_leave_no_lease_no_link_and_no_rule() {
+    on_each_runtime(|host| {
+        let lab = Lab::new(host, "1.0.0", 4);
+        host.set_network(Some(&format!("cni:{}", lab.name)));
+        let ports = json!({"ports": [{"containerPort": 80, "hostPort": free_port()}]});
+        let manifest = named(
+            "a",
+            json!({"containers": [with(sh("c", &serve("on")), ports)]}),
+        );
+        let file = host.manifest(&[manifest]);
+        let file = file.to_str().expect("a path");
+        // So that the bridge is there, which the plugin leaves to its user.
+        let other = host.start(&named(
+            "other",
+            json!({"containers": [sh("c", "exec sleep 1000")]}),
+        ));
+        other.until_running();
+        let look = || {
+            let ports = format!("ip -o link show master {}", lab.bridge);
+            let rules = command("iptables-save") + &command("ip6tables-save");
+            let ours = rules.lines().filter(|line| line.contains(&lab.name));
+            let mut ours: Vec<String> = ours.map(str::to_owned).collect();
+            ours.sort();
+            (command(&ports).lines().count(), lab.leased(), ours)
+        };
+        let before = look();
+        assert_eq!((before.0, before.1.len()), (1, 2), "the look is right");
+        for moment in KILL_MOMENTS_MS {
+            let run = host.background(["run", "-d", "-f", file]);
+            sleep(Duration::from_millis(moment));
+            kill_network(host);
+            let _ = run.wait();
+            let delete = host.background(["delete", "a", "--force"]);
+            sleep(Duration::from_millis(moment));
+            kill_network(host);
+            let _ = delete.wait();
+            host.podshim(["delete", "a", "--force", "--ignore-not-found"])
+                .expect(0);
+            assert_eq!(look(), before, "after {moment} ms");
+        }
+        other.podshim("delete", &["--force"]).expect(0);
+        assert!(!host.path("data/network").exists());
     });
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 const MOMENTS_MS: [u64; 8] = [0, 20, 40, 60, 90, 120, 160, 220];
 
 /// Processes of this host with this hidden verb.
-fn processes(host: &Host, verb: &str) -> Vec<i32> {
+pub fn processes(host: &Host, verb: &str) -> Vec<i32> {
     let directory = host.path("state");
     let all = std::fs::read_dir("/proc").expect("/proc").flatten();
     all.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
@@ -24,11 +24,17 @@ fn processes(host: &Host, verb: &str) -> Vec<i32> {
         .collect()
 }
 
-fn kill_all(pids: Vec<i32>) {
+pub fn kill_all(pids: Vec<i32>) {
     for pid in pids {
         // It may just have ended.
         let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
     }
+}
+
+/// Kills all of podshim that works on the network of a pod of this host.
+pub fn kill_network(host: &Host) {
+    kill_all(processes(host, "__network"));
+    kill_all(processes(host, "__supervisor"));
 }
 
 #[test]
@@ -44,8 +50,7 @@ fn a_killed_supervisor_or_helper_leaves_nothing_of_the_network() {
         for (round, moment) in MOMENTS_MS.iter().enumerate() {
             let run = host.background(["run", "-d", "-f", manifest]);
             sleep(Duration::from_millis(*moment));
-            kill_all(processes(host, "__network"));
-            kill_all(processes(host, "__supervisor"));
+            kill_network(host);
             let _ = run.wait();
             if host.podshim(["get", "p"]).code != Some(0) {
                 // It was killed before the pod existed.
@@ -58,8 +63,7 @@ fn a_killed_supervisor_or_helper_leaves_nothing_of_the_network() {
             }
             let delete = host.background(["delete", "p", "--force"]);
             sleep(Duration::from_millis(*moment));
-            kill_all(processes(host, "__network"));
-            kill_all(processes(host, "__supervisor"));
+            kill_network(host);
             let _ = delete.wait();
             host.podshim(["delete", "p", "--force", "--ignore-not-found"])
                 .expect(0);

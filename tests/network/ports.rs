@@ -1,9 +1,10 @@
 //! Published ports: from everywhere, with the client's address, and never twice.
 
+use super::machine::Machine;
 use super::wire::{
     bridge, command, echo, fetch, fetch_from, free_port, host_ip, serve, until_served,
 };
-use crate::support::{Host, on_each_runtime, pod, sh, until, with};
+use crate::support::{on_each_runtime, pod, sh, until, with};
 use serde_json::{Value, json};
 use std::net::{IpAddr, SocketAddr};
 
@@ -39,7 +40,7 @@ fn a_published_port_answers_on_every_address_and_sees_who_asks() {
         let local = client.exec("c", &format!("wget -q -O - http://127.0.0.1:{port}/"));
         assert_ne!(local.code, Some(0));
 
-        let machine = Machine::new(host);
+        let machine = Machine::new();
         let page = machine.run(&format!("wget -q -O - http://{}:{port}/", machine.host));
         assert_eq!(page.trim(), "web", "from another machine");
         until(5, "the server told who asked", || {
@@ -193,54 +194,4 @@ fn a_port_that_a_process_of_the_machine_uses_is_refused() {
         assert!(ran.stderr.contains("--network bridge"), "{}", ran.stderr);
         host.podshim(["get", "web"]).expect(3);
     });
-}
-
-/// Another machine, by a cable: a namespace and a pair of links.
-struct Machine {
-    name: String,
-    link: String,
-    /// Its address.
-    address: String,
-    /// Ours at the other end of the cable.
-    host: String,
-}
-
-impl Machine {
-    fn new(host: &Host) -> Machine {
-        let number = std::process::id() % 200;
-        let machine = Machine {
-            name: format!("podshim-far-{number}-{}", host.runtime().len()),
-            link: format!("far{}", std::process::id()),
-            address: format!("10.214.{number}.2"),
-            host: format!("10.214.{number}.1"),
-        };
-        let Machine {
-            name,
-            link,
-            address,
-            host,
-        } = &machine;
-        command(&format!("ip netns add {name}"));
-        command(&format!(
-            "ip link add {link} type veth peer name eth0 netns {name}"
-        ));
-        command(&format!("ip addr add {host}/24 dev {link}"));
-        command(&format!("ip link set {link} up"));
-        command(&format!("ip -n {name} addr add {address}/24 dev eth0"));
-        command(&format!("ip -n {name} link set eth0 up"));
-        machine
-    }
-
-    /// Runs a command on it.
-    #[track_caller]
-    fn run(&self, line: &str) -> String {
-        command(&format!("ip netns exec {} {line}", self.name))
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        command(&format!("ip link delete {}", self.link));
-        command(&format!("ip netns delete {}", self.name));
-    }
 }

@@ -8,7 +8,14 @@ import sys
 import grpc
 
 # Of each message: field names with number and kind. A kind is a scalar, a message, [kind] for a list, or `map`.
-MODES = {"network": (1, "int"), "pid": (2, "int"), "ipc": (3, "int"), "target_id": (4, "str")}
+ID_MAPPING = {"host_id": (1, "int"), "container_id": (2, "int"), "length": (3, "int")}
+MODES = {
+    "network": (1, "int"),
+    "pid": (2, "int"),
+    "ipc": (3, "int"),
+    "target_id": (4, "str"),
+    "userns_options": (5, {"mode": (1, "int"), "uids": (2, [ID_MAPPING]), "gids": (3, [ID_MAPPING])}),
+}
 SANDBOX_METADATA = {"name": (1, "str"), "uid": (2, "str"), "namespace": (3, "str"), "attempt": (4, "int")}
 METADATA = {"name": (1, "str"), "attempt": (2, "int")}
 IMAGE = {"image": (1, "str")}
@@ -21,13 +28,21 @@ SANDBOX_CONFIG = {
     "annotations": (7, "map"),
     "linux": (8, {"cgroup_parent": (1, "str"), "security_context": (2, {"namespace_options": (1, MODES)})}),
 }
+MOUNT = {
+    "container_path": (1, "str"),
+    "host_path": (2, "str"),
+    "readonly": (3, "int"),
+    "uidMappings": (6, [ID_MAPPING]),
+    "gidMappings": (7, [ID_MAPPING]),
+    "recursive_read_only": (8, "int"),
+}
 CONTAINER_CONFIG = {
     "metadata": (1, METADATA),
     "image": (2, IMAGE),
     "command": (3, ["str"]),
     "args": (4, ["str"]),
     "envs": (6, [{"key": (1, "str"), "value": (2, "str")}]),
-    "mounts": (7, [{"container_path": (1, "str"), "host_path": (2, "str"), "readonly": (3, "int")}]),
+    "mounts": (7, [MOUNT]),
     "log_path": (11, "str"),
     "stdin": (12, "int"),
     "tty": (14, "int"),
@@ -55,6 +70,9 @@ STATS = {
 }
 OF_SANDBOX = {"pod_sandbox_id": (1, "str")}
 OF_CONTAINER = {"container_id": (1, "str")}
+CONDITION = {"type": (1, "str"), "status": (2, "int")}
+FEATURES = {"recursive_read_only_mounts": (1, "int"), "user_namespaces": (2, "int")}
+HANDLER = {"name": (1, "str"), "features": (2, FEATURES)}
 
 METHODS = {
     "RunPodSandbox": ({"config": (1, SANDBOX_CONFIG), "runtime_handler": (2, "str")}, OF_SANDBOX),
@@ -80,7 +98,7 @@ METHODS = {
         dict(OF_CONTAINER, cmd=(2, ["str"]), timeout=(3, "int")),
         {"stdout": (1, "str"), "stderr": (2, "str"), "exit_code": (3, "int")},
     ),
-    "Status": ({}, {"status": (1, {"conditions": (1, [{"type": (1, "str"), "status": (2, "int")}])})}),
+    "Status": ({}, {"status": (1, {"conditions": (1, [CONDITION])}), "runtime_handlers": (3, [HANDLER])}),
     "ImageStatus": ({"image": (1, IMAGE)}, {"image": (1, {"id": (1, "str")})}),
 }
 # How long one call may take, in seconds.

@@ -23,6 +23,7 @@ pub struct Host {
     runtime: String,
     network: RefCell<Option<String>>,
     cni_path: RefCell<Option<PathBuf>>,
+    before: RefCell<Vec<String>>,
     uids: RefCell<BTreeSet<String>>,
     runs: RefCell<Vec<Background>>,
 }
@@ -77,6 +78,7 @@ impl Host {
             runtime: runtime.to_owned(),
             network: RefCell::new(Some("none".to_owned())),
             cni_path: RefCell::default(),
+            before: RefCell::default(),
             uids: RefCell::default(),
             runs: RefCell::default(),
         }
@@ -96,6 +98,11 @@ impl Host {
     /// Where CNI plugins are looked for from now on.
     pub fn set_cni_path(&self, path: &Path) {
         *self.cni_path.borrow_mut() = Some(path.to_owned());
+    }
+
+    /// The words that stand before every podshim command from now on, like those of `nsenter`.
+    pub fn set_before(&self, words: &[String]) {
+        *self.before.borrow_mut() = words.to_vec();
     }
 
     /// A path for the test's own files.
@@ -118,7 +125,15 @@ impl Host {
     /// A podshim command for this host: the program of this build, or the one that `PODSHIM_TEST_BIN` names.
     pub fn command<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
         let program = std::env::var_os("PODSHIM_TEST_BIN");
-        let mut command = Command::new(program.unwrap_or(env!("CARGO_BIN_EXE_podshim").into()));
+        let program = program.unwrap_or(env!("CARGO_BIN_EXE_podshim").into());
+        let mut command = match &self.before.borrow()[..] {
+            [] => Command::new(program),
+            [first, rest @ ..] => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program);
+                command
+            }
+        };
         command
             .env("PODSHIM_ROOT", self.path("data"))
             .env("PODSHIM_STATE", self.path("state"))

@@ -3,6 +3,7 @@
 use crate::base::Quantity;
 use crate::cli::network::NetworkArg;
 use crate::pod::Script;
+use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -45,9 +46,12 @@ pub(in crate::cli) struct RunArgs {
     #[arg(long, value_name = "CONTAINER", conflicts_with = "detach")]
     pub exit_code_from: Option<String>,
     /// Network of a pod without hostNetwork: none, host, bridge, bridge:RANGE,RANGE, cni, cni:NAME or ns:PATH; without it cni if one
-    /// is configured, otherwise bridge
+    /// is configured, otherwise bridge, which turns on the forwarding of packets and leaves it on
     #[arg(long, env = "PODSHIM_NETWORK", value_name = "NETWORK")]
     pub network: Option<NetworkArg>,
+    /// Let the pod find the other pods of its namespace on this machine by name, in its /etc/hosts
+    #[arg(long, env = "PODSHIM_POD_NAMES", value_parser = BoolishValueParser::new())]
+    pub pod_names: bool,
     /// First crash back-off in seconds; the rest doubles up to the longest
     #[arg(long, env = "PODSHIM_BACKOFF_INITIAL", value_name = "SECONDS")]
     pub backoff_initial: Option<f64>,

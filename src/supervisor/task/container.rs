@@ -11,6 +11,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, oneshot};
+use tokio::task::AbortHandle;
 
 /// A container: its init and the processes that were added.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub(super) struct Container {
     pub deleting: Option<Vec<Reply<(u32, Ended)>>>,
     /// One call that changes the container at a time.
     pub gate: Arc<Semaphore>,
+    /// Who waits for OOM kills. The kernel may say that the cgroup goes before it is gone, or not at all: it ends with the container.
+    pub oom: Option<AbortHandle>,
 }
 
 /// A process that was added.
@@ -118,6 +121,7 @@ impl Container {
             ending: None,
             deleting: None,
             gate: Arc::new(Semaphore::new(1)),
+            oom: None,
         }
     }
 

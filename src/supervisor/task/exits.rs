@@ -149,6 +149,9 @@ impl Loop {
             self.told_oom.insert(id.clone(), kills);
             self.tell(TaskEvent::Oom { id: id.clone() });
         }
-        self.watches.spawn(watch_oom(id, watch));
+        let watched = self.watches.spawn(watch_oom(id.clone(), watch));
+        if let Some(container) = self.containers.get_mut(&id) {
+            container.oom = Some(watched);
+        }
     }
 }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 /// How long the loop stays after its last container is gone, if it was once told to end: whoever deleted it may say so again.
@@ -169,9 +169,8 @@ impl Loop {
                     Ok(pidfd) => drop(self.watches.spawn(watch(target, pid, pidfd))),
                     Err(error) => tracing::error!(id, %error, "cannot watch a container"),
                 }
-                if let Some(oom) = made.oom {
-                    self.watches.spawn(watch_oom(id, oom));
-                }
+                let watched = made.oom.map(|oom| self.watches.spawn(watch_oom(id, oom)));
+                container.oom = watched;
                 container.place = Some(Arc::new(made.place));
                 container.init.pid = pid;
                 container.init.pidfd = Some(made.pidfd);
@@ -275,7 +274,11 @@ impl Loop {
         let (pid, ended) = (container.init.pid, container.init.ended);
         let answer = match (result, ended) {
             (Ok(()), Some(ended)) => {
-                self.containers.remove(id);
+                let gone = self
+                    .containers
+                    .remove(id)
+                    .and_then(|container| container.oom);
+                gone.inspect(AbortHandle::abort);
                 self.told_oom.remove(id);
                 self.tell(TaskEvent::Deleted {
                     id: id.to_owned(),
