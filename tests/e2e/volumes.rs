@@ -1,6 +1,6 @@
 //! Volumes: whose they are, how long they live, what their files look like.
 
-use crate::support::{on_each_runtime, pod, sh, until, with};
+use crate::support::{Pod, on_each_runtime, pod, sh, until, with};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -62,16 +62,22 @@ fn two_pods_never_share_an_empty_dir() {
             });
             with(pod(spec), json!({"metadata": {"name": name}}))
         };
+        let lists = |pod: &Pod, names: &str| {
+            pod.until_running();
+            until(30, "it has listed its volume", || {
+                let log = pod.podshim("logs", &["-c", "c"]).text();
+                if log.is_empty() { Err(log) } else { Ok(log) }
+            });
+            assert_eq!(pod.exec("c", "ls /d").text(), names);
+        };
         let one = host.start(&manifest("one"));
-        one.until_running();
+        lists(&one, "one\n");
         let two = host.start(&manifest("two"));
-        two.until_running();
-        assert_eq!(one.exec("c", "ls /d").text(), "one\n");
-        assert_eq!(two.exec("c", "ls /d").text(), "two\n");
+        lists(&two, "two\n");
         // A replacement of the same name has another UID and starts empty.
         one.podshim("delete", &["--grace-period", "0"]).expect(0);
         let again = host.start(&manifest("one"));
-        again.until_running();
+        lists(&again, "one\n");
         assert_ne!(again.uid, one.uid);
         assert_eq!(again.podshim("logs", &["-c", "c"]).text(), "one\n");
     });

@@ -49,6 +49,9 @@ pub struct Rules {
     next_seq: u64,
     /// It was told to use more of the disk than it may.
     was_over: bool,
+    was_evicted: bool,
+    /// A measurement is asked for and has not come.
+    is_measured: bool,
 }
 
 fn ensure(fact: bool, rule: &str, what: impl std::fmt::Debug) -> Check {
@@ -104,6 +107,7 @@ impl Rules {
             Input::Recovered(seen) => {
                 self.revived = world.now.mono.0;
                 self.health.revived(self.revived);
+                self.is_measured = false;
                 self.asked.clear();
                 if let Some(stop) = &mut self.stop {
                     stop.grace_end = self.revived + stop.grace;
@@ -162,6 +166,8 @@ impl Rules {
             Action::MeasureDisk { .. } => {
                 let limited = !world.pod.volumes.is_empty();
                 ensure(limited, "only what is limited is measured", ())?;
+                let again = std::mem::replace(&mut self.is_measured, true);
+                ensure(!again, "one measurement at a time", ())?;
                 self.begins_something(action)
             }
             Action::RunProbe { instance, kind, .. } => self.run_probe(world, instance, *kind),
@@ -230,6 +236,15 @@ impl Rules {
             "nobody is evicted without a cause",
             used,
         )?;
+        let is_new = evicted && !self.was_evicted;
+        ensure(
+            !is_new || self.stop.is_none(),
+            "who ends is not evicted",
+            view,
+        )?;
+        self.was_evicted = evicted;
+        self.is_measured = false;
+        let view = self.view()?;
         if is_over && was_up && self.stop.is_none() && view.deletion.is_none() {
             ensure(evicted && failed, "who takes too much is evicted", view)?;
         }
