@@ -91,7 +91,8 @@ impl Program<'_> {
         command.current_dir("/").process_group(0);
         command.stdin(input);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.spawn()
+        // One that outlived a killed helper would undo what the next helper does.
+        sys::with_death_of_parent(&mut command).spawn()
     }
 
     fn output(&self, from: &Receiver<io::Result<Vec<u8>>>) -> Result<Vec<u8>, ProgramError> {

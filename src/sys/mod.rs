@@ -23,5 +23,6 @@ pub use namespaces::{
 pub use process::{
     Child, SignalFd, become_subreaper, block_signals, die_with_parent, ended_child, lower_priority,
     parent, pidfd, pidfd_exit, pidfd_is_alive, pidfd_outlives, processes, reap, reap_any, session,
-    signal_pidfd, start_time, with_descriptors, with_no_signal_blocked, with_signals_blocked,
+    signal_pidfd, start_time, with_death_of_parent, with_descriptors, with_no_signal_blocked,
+    with_signals_blocked,
 };

@@ -205,6 +205,12 @@ fn with_blocked(command: &mut Command, set: SigSet) -> &mut Command {
     unsafe { command.pre_exec(move || Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&set), None)?)) }
 }
 
+/// Makes a child that is killed when the thread that starts it ends, so that nothing goes on after its caller was killed.
+pub fn with_death_of_parent(command: &mut Command) -> &mut Command {
+    // SAFETY: between fork and exec only prctl(2), which is async-signal-safe; nothing allocates or takes a lock.
+    unsafe { command.pre_exec(|| die_with_parent(Signal::KILL)) }
+}
+
 /// Makes a child start with these descriptors open, each under its number. Numbers must be at least 3 and below 16.
 pub fn with_descriptors(command: &mut Command, mut fds: Vec<(OwnedFd, i32)>) -> &mut Command {
     /// Above every number that is asked for, so that no copy lands on one that is still to be copied.
