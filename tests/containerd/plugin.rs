@@ -125,7 +125,7 @@ fn a_containerd_that_comes_back_finds_pods_exit_codes_and_every_line(on: Version
         let writes = cri.sh(
             &pod,
             "w",
-            "n=0; while :; do n=$((n+1)); echo $n; sleep 0.01; done",
+            "n=0; while :; do if [ -e /quiet ]; then echo $n >/said; else n=$((n+1)); echo $n; fi; sleep 0.01; done",
         );
         let ends = cri.sh(
             &pod,
@@ -136,9 +136,21 @@ fn a_containerd_that_comes_back_finds_pods_exit_codes_and_every_line(on: Version
             let text = log(c, "p", "w");
             (!text.is_empty()).then_some(()).ok_or(text)
         });
+        // A line that containerd has read and not written when it ends is lost with it, whatever the shim is.
+        let root = c.bundle(&writes).join("rootfs");
+        fs::write(root.join("quiet"), "").expect("the root of a container of ours");
+        until(20, "all is written", || {
+            let said = fs::read_to_string(root.join("said")).unwrap_or_default();
+            let last = log(c, "p", "w")
+                .lines()
+                .last()
+                .map(|line| format!("{line}\n"));
+            (last.as_ref() == Some(&said)).then_some(()).ok_or(said)
+        });
         let (shims, ending) = (c.shims(), init(c, &ends));
         c.stop();
         assert_eq!(c.shims(), shims, "the shim outlives containerd");
+        fs::remove_file(root.join("quiet")).expect("the root of a container of ours");
         kill(Pid::from_raw(ending), Signal::SIGTERM).expect("it runs");
         dies(ending);
         c.start();
