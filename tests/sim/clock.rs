@@ -221,7 +221,7 @@ impl Clock {
         self.log.push((self.now, what));
     }
 
-    fn hear(&mut self, input: Input) {
+    pub fn hear(&mut self, input: Input) {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
             let mut now = at(self.now);

@@ -3,7 +3,7 @@
 use crate::clock::{Clock, Life};
 use crate::pods::{apps, empty_dir, pod};
 use podshim::manifest::{Container, Pod, RestartPolicy};
-use podshim::pod::{Known, Phase, explain};
+use podshim::pod::{DiskUse, Input, Known, Phase, explain};
 
 const MI: u64 = 1 << 20;
 
@@ -129,6 +129,28 @@ fn a_pod_that_is_stopped_is_not_evicted_and_one_that_is_evicted_can_be_stopped()
     clock.pass(10).stop(None, true).pass(1);
     assert_eq!(clock.view().reason, "Evicted");
     assert_eq!(clock.times("kill"), [10_000]);
+}
+
+#[test]
+fn a_measurement_that_ends_after_a_stop_takes_no_grace_away() {
+    let mut pod = pod(apps(&["a"]));
+    pod.volumes = vec![empty_dir("d", Some(MI))];
+    let deaf = Life {
+        on_signal: None,
+        ..Life::obeys(0)
+    };
+    let mut clock = Clock::start(&pod, &[("a", &[deaf])]);
+    clock.pass(5).stop(Some(30), false).pass(1);
+    clock.hear(Input::Measured {
+        used: DiskUse {
+            volumes: [("d".to_owned(), 2 * MI)].into(),
+            ..DiskUse::default()
+        },
+        problem: None,
+    });
+    clock.pass(40);
+    assert_eq!(clock.view().reason, "");
+    assert_eq!(clock.times("kill"), [35_000]);
 }
 
 #[test]
