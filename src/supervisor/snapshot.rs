@@ -62,12 +62,13 @@ impl Snapshot {
     /// Reads the snapshot of a pod; `None` when there is none yet. *Errors*: `InvalidData` when neither the last one nor the one
     /// before can be understood.
     pub fn read(dir: &PodDir) -> io::Result<Option<Snapshot>> {
-        match read_one(&dir.file(SNAPSHOT)) {
+        let last = || read_one(&dir.file(SNAPSHOT));
+        match last() {
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                match read_one(&dir.file(SNAPSHOT_BEFORE)) {
-                    Ok(Some(before)) => Ok(Some(before)),
-                    _ => Err(error),
-                }
+                let before = read_one(&dir.file(SNAPSHOT_BEFORE)).ok().flatten();
+                // A supervisor that writes makes the last one the one before: perhaps it has done so in between.
+                let good = before.or_else(|| last().ok().flatten());
+                good.map_or(Err(error), |good| Ok(Some(good)))
             }
             read => read,
         }
