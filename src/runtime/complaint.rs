@@ -3,7 +3,8 @@
 use crate::runtime::small_file;
 use serde_json::Value;
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// How much of the end of a log is searched, in bytes: the reason is the last error line; runc's longest seen is under 2 KiB.
@@ -15,15 +16,23 @@ const TEXT_MAX_BYTES: usize = 4096;
 pub(super) struct Log {
     path: PathBuf,
     from: u64,
+    /// Why the file could not be made.
+    unmade: Option<io::Error>,
 }
 
 impl Log {
-    /// The end of the file as it is now; an absent file is empty.
+    /// The end of the file as it is now. An absent one is made: on a disk that is almost full a runtime could not, and has room
+    /// again when it has given up and somebody asks why.
     pub(super) fn at_end(path: &Path) -> Log {
-        let from = std::fs::symlink_metadata(path).map_or(0, |meta| meta.len());
+        let size = || open(path)?.metadata().map(|meta| meta.len());
+        let (from, unmade) = match size() {
+            Ok(from) => (from, None),
+            Err(error) => (0, Some(error)),
+        };
         Log {
             path: path.to_owned(),
             from,
+            unmade,
         }
     }
 
@@ -35,16 +44,16 @@ impl Log {
 
     /// Why a runtime that failed without a word could not have said it here, if that is so.
     pub(super) fn why_silent(&self) -> Option<String> {
-        let write = || {
-            File::options()
-                .append(true)
-                .create(true)
-                .open(&self.path)?
-                .write_all(b"\n")
-        };
-        let error = write().err()?;
-        Some(format!("cannot write the runtime's log: {error}"))
+        let failed = |error: &io::Error| format!("cannot write the runtime's log: {error}");
+        let write = || open(&self.path)?.write_all(b"\n");
+        let unmade = self.unmade.as_ref().map(failed);
+        unmade.or_else(|| write().err().as_ref().map(failed))
     }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.append(true).create(true).mode(0o600).open(path)
 }
 
 /// The message of one JSON log line of level error or worse. runc and crun write `msg`; youki's tracing writes `message`,
@@ -137,7 +146,11 @@ mod tests {
             format!("{long}\n{{\"level\":\"error\",\"msg\":\"end\"}}\n"),
         )
         .expect("written");
-        let log = Log { path, from: 0 };
+        let log = Log {
+            path,
+            from: 0,
+            unmade: None,
+        };
         assert_eq!(log.last_error().as_deref(), Some("end"));
         assert_eq!(printable(&"ä".repeat(TEXT_MAX_BYTES)).len(), TEXT_MAX_BYTES);
         assert_eq!(printable("a\u{1b}[31mb\n"), "a [31mb");
