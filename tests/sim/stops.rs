@@ -4,7 +4,7 @@ use crate::clock::{Clock, Life};
 use crate::pods::{apps, container, pod, probe};
 use crate::scenarios::FOREVER;
 use podshim::manifest::{Handler, ProbeKind, RestartPolicy::Always, Role};
-use podshim::pod::{Phase, exit_code, status_column};
+use podshim::pod::{FailureReason, Phase, exit_code, status_column};
 
 #[test]
 fn c32_a_process_that_ignores_the_stop_signal_gets_the_full_grace() {
@@ -88,6 +88,20 @@ fn a_container_that_is_condemned_gets_its_whole_grace_from_the_next_supervisor()
     assert_eq!(clock.times("term a-0"), [term[0], 108_000]);
     clock.pass(10);
     assert_eq!(clock.times("kill a-0"), [128_000]);
+}
+
+#[test]
+fn a_container_that_had_ended_before_its_sandbox_was_lost_keeps_that_end() {
+    let mut pod = pod(apps(&["a"]));
+    pod.restart_policy = Always;
+    let mut clock = Clock::start(&pod, &[("a", &[Life::ends(5, 3)])]);
+    // The second time it waits.
+    clock.pass(12);
+    let never = vec![FailureReason::Other; 9].into();
+    clock.failing.insert("pause".to_owned(), never);
+    clock.shoot("pause-0").pass(1).stop(None, false).pass(60);
+    assert_eq!(clock.times("start a"), [0, 5000]);
+    assert_eq!(clock.state("a"), "Error 3");
 }
 
 #[test]
