@@ -18,8 +18,8 @@ const BLOCK_BYTES: usize = 16 * 1024;
 /// A terminal that the runtime will send.
 pub(super) struct Terminal {
     path: PathBuf,
-    /// Takes it the moment it is sent and gives it its size, so that the command sees one from its beginning, also with a
-    /// runtime that does not know `consoleSize`.
+    /// Takes it the moment it is sent and gives it its size, for runtimes that do not know `consoleSize`. With such a one a
+    /// command may look before it is there; it then hears of it by SIGWINCH.
     taker: JoinHandle<Result<File, ConsoleError>>,
 }
 

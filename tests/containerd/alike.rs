@@ -5,14 +5,18 @@ use crate::daemon::{Daemon, with_cri, with_cri_without_unified};
 use crate::plugin::{begin, ended, log};
 use crate::support::{runtimes, until};
 use crate::versions::{Version, on_each_version};
-use serde_json::json;
+use serde_json::{Value, json};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 on_each_version! {
     a_pod_of_the_cri_plugin_looks_the_same_on_podshim_and_on_the_stock_shim,
 }
 
 /// What may differ between the shims, and why. Whatever is not in this list is the same.
-const DIFFERENCES: [Difference; 1] = [Difference {
+const DIFFERENCES: [Difference; 2] = [IGNORED_SIGNALS, LOST_OOM];
+
+const IGNORED_SIGNALS: Difference = Difference {
     why: "whoever starts a program with posix_spawn leaves it the signals that the C library keeps for itself ignored; each C \
           library sets them before it uses them",
     is_known: |own, stock| {
@@ -24,13 +28,21 @@ const DIFFERENCES: [Difference; 1] = [Difference {
         // Signals 32, 33 and 34.
         (own ^ stock) & !(0b111 << 31) == 0
     },
-}];
+};
+
+const LOST_OOM: Difference = Difference {
+    why: "the stock shim forgets an OOM kill when it hears of the exit first",
+    is_known: |own, stock| (own, stock) == ("137 \"OOMKilled\"", "137 \"Error\""),
+};
 
 struct Difference {
     why: &'static str,
     /// Of a line with podshim and the same line with the stock shim.
     is_known: fn(&str, &str) -> bool,
 }
+
+/// How long the plugin may take to hear of an OOM kill.
+const OOM_SECONDS: u64 = 10;
 
 /// Limits, signals, rights and variables of a process.
 const INHERITED: &str = "cat /proc/self/limits /proc/self/oom_score_adj; tr '\\0' '\\n' </proc/self/environ | sort; \
@@ -121,7 +133,7 @@ fn life(c: &Daemon, cri: &mut Cri, handler: &str) -> Vec<String> {
     let m = cri.container(&pod, "m", "x=a; while :; do x=$x$x; done", |config| {
         config["linux"]["resources"] = json!({"memory_limit_in_bytes": 16 << 20});
     });
-    let status = ended(cri, &m);
+    let status = out_of_memory(cri, &m);
     seen.push(format!("{} {}", status["exit_code"], status["reason"]));
     let q = cri.sh(&pod, "q", "exit 9");
     let status = ended(cri, &q);
@@ -134,6 +146,18 @@ fn life(c: &Daemon, cri: &mut Cri, handler: &str) -> Vec<String> {
     cri.call("RemovePodSandbox", of_pod.clone());
     cri.call("RemovePodSandbox", of_pod);
     seen
+}
+
+/// How a container ended that had too little memory. That is an event beside the exit, which the plugin may see first.
+fn out_of_memory(cri: &mut Cri, container: &str) -> Value {
+    let deadline = Instant::now() + Duration::from_secs(OOM_SECONDS);
+    loop {
+        let status = ended(cri, container);
+        if status["reason"] == "OOMKilled" || Instant::now() > deadline {
+            return status;
+        }
+        sleep(Duration::from_millis(50));
+    }
 }
 
 fn a_pod_of_the_cri_plugin_looks_the_same_on_podshim_and_on_the_stock_shim(on: Version) {

@@ -5,9 +5,10 @@
 
 use super::processes::{COUNT, Life, assert_counted, contents, counter, kill_both, kill_now};
 use crate::support::{
-    Host, Pod, Random, number, on_each_runtime, pod, seed, sh, state, status, with,
+    Host, Pod, Random, number, on_each_runtime, pod, seed, sh, state, status, until, with,
 };
 use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -208,42 +209,67 @@ fn assert_ends_are_true(pod: &Pod) {
     }
 }
 
-/// Lines of a flood: 23 MB of log, which is rotated twice.
-const FLOOD: u64 = 500_000;
+/// Lines that are written at once, and the size at which a log is rotated: many times in one flood.
+const FLOOD_LINES: u64 = 5_000;
+const FLOOD_LOG: &str = "1Mi";
+/// Deaths of the writer of the logs while it has no moment's rest; each waits longer for the next.
+const KILLS_IN_A_FLOOD: u64 = 4;
 
 #[test]
 fn a_flood_of_output_is_whole_though_its_writers_die_in_the_middle() {
     on_each_runtime(|host| {
         let mut random = Random(seed());
         eprintln!("PODSHIM_SEED={}", random.0);
-        let flood = format!("seq 1 {FLOOD}");
-        let pod = host.start(&pod(json!({"containers": [sh("c", &flood)]})));
+        let flood = format!(
+            "i=0; until [ -e /enough ]; do n=$((i + {FLOOD_LINES})); seq $((i + 1)) $n; i=$n; done; echo $i lines"
+        );
+        let manifest = host.manifest(&[pod(json!({"containers": [sh("c", &flood)]}))]);
+        let file = manifest.to_str().expect("a path");
+        let sizes = ["--log-size", FLOOD_LOG, "--log-files", "1000"];
+        let run = host.podshim([&["run", "-d", "-f", file], &sizes[..]].concat());
+        run.expect(0);
+        let pod = host.pod("p");
         let mut met = 0;
-        while state(&pod.json(), "c").0 != "terminated" {
+        while met < KILLS_IN_A_FLOOD {
             met += kill_some(&pod, &mut random, 1);
         }
-        let log = pod.log_file("c", 0);
-        let entries = std::fs::read_dir(log.parent().expect("a directory")).expect("logs");
-        let mut files: Vec<_> = entries
-            .map(|entry| entry.expect("an entry").path())
-            .collect();
-        // The time of a rotation follows the name of the file that is written.
-        files.retain(|path| {
-            path.to_string_lossy()
-                .starts_with(&format!("{}.", log.display()))
+        until(60, "a log is rotated", || {
+            let files = rotated(&pod.log_file("c", 0));
+            (!files.is_empty())
+                .then_some(())
+                .ok_or(format!("{files:?}"))
         });
-        files.sort();
-        assert!(!files.is_empty() && met > 0, "{met} kills, {files:?}");
-        files.push(log);
-        let mut next = 1;
-        for file in files {
-            let text = std::fs::read_to_string(file).expect("a log");
+        pod.exec("c", "touch /enough").expect(0);
+        let ended = pod.until_phase("Succeeded");
+        let log = pod.log_file("c", 0);
+        let mut lines = 0;
+        let mut last = None;
+        for file in rotated(&log).into_iter().chain([log]) {
+            let text = std::fs::read_to_string(&file).expect("a log");
             for line in contents(&text).lines() {
-                assert_eq!(line, next.to_string());
-                next += 1;
+                let file = file.display();
+                assert_eq!(last, None, "the last line is the last: {file}");
+                if line.ends_with(" lines") {
+                    last = Some(line.to_owned());
+                    continue;
+                }
+                lines += 1;
+                assert_eq!(line, lines.to_string(), "{file}, after {met} kills");
             }
         }
-        assert_eq!(next, FLOOD + 1, "after {met} kills");
-        assert_eq!(state(&pod.json(), "c").1["exitCode"], 0);
+        assert_eq!(last, Some(format!("{lines} lines")), "after {met} kills");
+        assert_eq!(state(&ended, "c").1["exitCode"], 0);
     });
+}
+
+/// The files that a log was before, oldest first: the time of a rotation follows the name of the file that is written.
+fn rotated(log: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(log.parent().expect("a directory")).expect("logs");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    let prefix = format!("{}.", log.display());
+    let mut files: Vec<_> = paths
+        .filter(|path| path.to_string_lossy().starts_with(&prefix))
+        .collect();
+    files.sort();
+    files
 }
