@@ -41,6 +41,9 @@ pub struct Quirks {
     pub short_propagation: bool,
     /// How the names of files begin that each `exec` leaves in a container's state directory until the container is deleted.
     pub exec_traces: Option<&'static str>,
+    /// Whether, once the processes and the cgroup of a container without OCI hooks are gone, only files in the container's state
+    /// directory are left of it.
+    pub keeps_only_files: bool,
 }
 
 /// How a runtime holds the init of a created container until its start.
@@ -64,6 +67,7 @@ const RUNC: Quirks = Quirks {
     loopback_up: true,
     short_propagation: false,
     exec_traces: None,
+    keeps_only_files: true,
 };
 
 /// crun 1.8.1. The hybrid refusal is in every version that knows cgroup v1 (`libcrun_cgroup_enter`), whatever the cgroup
@@ -78,6 +82,7 @@ const CRUN: Quirks = Quirks {
     loopback_up: true,
     short_propagation: false,
     exec_traces: None,
+    keeps_only_files: true,
 };
 
 /// youki 0.7.0. Built without seccomp it says `"seccomp": null`, accepts a profile and ignores it. Parallel creates under an
@@ -94,6 +99,7 @@ const YOUKI: Quirks = Quirks {
     loopback_up: false,
     short_propagation: true,
     exec_traces: Some("tenant-notify-"),
+    keeps_only_files: true,
 };
 
 /// What nothing is known about: only what the OCI runtime command line promises.
@@ -107,6 +113,7 @@ const OTHER: Quirks = Quirks {
     loopback_up: false,
     short_propagation: false,
     exec_traces: None,
+    keeps_only_files: false,
 };
 
 impl Kind {

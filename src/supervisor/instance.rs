@@ -9,7 +9,7 @@ use crate::image;
 use crate::manifest::{Container, Profile};
 use crate::network::Network;
 use crate::pod::{Failure, FailureReason, InstanceKind};
-use crate::runtime::{CreateCall, InitIo, Quirks};
+use crate::runtime::{CreateCall, InitIo, Quirks, RuntimeError};
 use crate::stdio::{self, ConsoleSocket, LogFile, StdioPipes};
 use crate::supervisor::context::{Context, failure, other, plain, runtime_failure};
 use crate::supervisor::{FileId, Hands, Process, parts, sandbox};
@@ -422,26 +422,31 @@ impl Stdio {
     }
 }
 
+/// Nothing of the instance lives, so that force is the exception: it makes runc look for a process for a tenth of a second. A
+/// runtime that did not answer is not asked a second time: it would cost as long again.
+async fn ask_to_delete(context: &Context, instance: &InstanceId) -> Result<(), RuntimeError> {
+    let log = context.runtime_log(instance);
+    match context.driver.delete(instance, &log, false).await {
+        Err(error) if !error.is_hung() => context.driver.delete(instance, &log, true).await,
+        answer => answer,
+    }
+}
+
 /// Removes whatever is left of an instance: processes, what the runtime keeps, cgroup, root file system, bundle, data. Nothing
-/// there is no error. What the runtime cannot delete by itself, by force, is dropped without it.
+/// there is no error. The runtime is only asked where it may keep more than files; what it cannot delete, by force, is dropped.
 pub(super) async fn delete(context: &Context, instance: &InstanceId) -> Result<(), Failure> {
     let failed = |e: &dyn std::error::Error| other("", e);
-    let log = context.runtime_log(instance);
     context
         .cgroup
         .kill_all(instance)
         .await
         .map_err(|e| failed(&e))?;
-    // Killed first, so that force is the exception: it makes runc look for a process for a tenth of a second. A runtime that did
-    // not answer is not asked a second time: it would cost as long again.
-    let deleted = match context.driver.delete(instance, &log, false).await {
-        Err(error) if !error.is_hung() => context.driver.delete(instance, &log, true).await,
-        answer => answer,
-    };
-    if let Err(error) = deleted {
+    if !context.driver.keeps_only_files()
+        && let Err(error) = ask_to_delete(context, instance).await
+    {
         tracing::warn!(%instance, reason = error.reason(), "the runtime cannot delete what it keeps of an instance: dropped");
-        context.driver.forget(instance).map_err(|e| failed(&e))?;
     }
+    context.driver.forget(instance).map_err(|e| failed(&e))?;
     context
         .cgroup
         .remove_container(instance)
