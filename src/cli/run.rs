@@ -21,7 +21,6 @@ const STARTING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 const BACKOFF_SECONDS: (f64, f64) = (10.0, 300.0);
 /// Bounds of the deadline of a runtime call in seconds: no runtime is faster, no user is more patient.
 const DEADLINE_SECONDS: (f64, f64) = (0.1, 600.0);
-
 /// Smallest log that is rotated, in bytes: of less, rotation would be most of the work.
 const LOG_BYTES_MIN: u64 = 64 * 1024;
 

@@ -150,9 +150,8 @@ impl<R: Skip> Entries<R> {
     }
 
     /// Reads what follows the last member, so that everything in the stream was seen.
-    pub fn finish(mut self) -> io::Result<R> {
-        io::copy(&mut self.stream, &mut io::sink())?;
-        Ok(self.stream)
+    pub fn finish(mut self) -> io::Result<()> {
+        io::copy(&mut self.stream, &mut io::sink()).map(drop)
     }
 
     fn pass_to(&mut self, position: u64) -> io::Result<()> {

@@ -1,5 +1,6 @@
 //! One layer blob → one directory, in one pass: size and digest of the blob, compression, limits, digest of the stream.
 
+use crate::image::ahead::ahead;
 use crate::image::config::Layer;
 use crate::image::digest::Hashing;
 use crate::image::files::Files;
@@ -47,7 +48,10 @@ pub(super) fn unpack_layer(
             left: limits.stream_bytes(size),
         })
         .map_err(|error| failed(UnpackError::Stream(error)))?;
-    let stream = unpack(Hashing::new(stream), dir, below, limits).map_err(failed)?;
+    let (unpacked, stream) = ahead(Hashing::new(stream), |stream| {
+        unpack(stream, dir, below, limits)
+    });
+    unpacked.map_err(failed)?;
     let diff = stream.digest();
     if let Some((expected, _)) = &layer.blob {
         check_blob(layer.file.clone(), (expected, size), (&blob.digest(), size))?;

@@ -7,7 +7,7 @@
 //!    layout, docker   documents of an OCI layout, of a docker archive
 //!      files     their files, in a directory or inside a tar: one way to open both
 //!    layer       one blob: size, digest, compression, diff id, in one pass
-//!      entries   tar headers        unpack   entries → a directory, overlayfs whiteouts
+//!      entries   tar headers        unpack   entries → a directory, overlayfs whiteouts       ahead   both at once
 //!    store       layers by chain id, records by reference, locks
 //!      blobs     what came, as it came: an OCI layout      keep   archives into it      collect   what goes
 //!  overlay       layers → a mounted root          users   its passwd and group files
@@ -17,6 +17,7 @@
 //! size is known to be small; no layer has its final name before size, digest and diff id agree; a path from an image is resolved
 //! by the kernel below the layer's root and nowhere else.
 
+mod ahead;
 mod blobs;
 mod collect;
 mod config;

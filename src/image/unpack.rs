@@ -85,14 +85,14 @@ pub enum UnpackError {
     },
 }
 
-/// Unpacks a tar stream below `dir` to the end of the stream, and gives the stream back. `below` are the directories of the layers
+/// Unpacks a tar stream below `dir`, and reads it to its end. `below` are the directories of the layers
 /// underneath, highest first.
 pub(super) fn unpack<R: Read>(
     stream: R,
     dir: &Path,
     below: &[PathBuf],
     limits: &Limits,
-) -> Result<R, UnpackError> {
+) -> Result<(), UnpackError> {
     let here = |source| UnpackError::Create {
         path: dir.display().to_string(),
         source,
@@ -129,8 +129,7 @@ pub(super) fn unpack<R: Read>(
     layer
         .set_directory_times()
         .map_err(|errno| here(errno.into()))?;
-    let Streamed(stream) = entries.finish().map_err(UnpackError::Stream)?;
-    Ok(stream)
+    entries.finish().map_err(UnpackError::Stream)
 }
 
 enum Failure {
@@ -281,7 +280,10 @@ impl Layer {
                 })?;
                 let file = std::fs::File::from(file);
                 data.copy(entry, |piece, offset| file.write_all_at(piece, offset))?;
-                ftruncate(&file, entry.size)?;
+                if entry.kind == EntryType::GNUSparse {
+                    // It may end with a hole.
+                    ftruncate(&file, entry.size)?;
+                }
                 let file = OwnedFd::from(file);
                 set_metadata(&file, entry)?;
                 futimens(&file, &times(entry.mtime))?;

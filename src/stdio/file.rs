@@ -3,15 +3,13 @@
 //! When the disk does not take it, the file is cut back to its last whole record. What then becomes of the rest says
 //! [`WhenFull`]; nothing here blocks on, retries for or fails because of a full disk.
 
-use crate::base::Mono;
 use crate::manifest::Pod;
 use crate::stdio::cri::Stream;
 use crate::stdio::held::{HeldFile, Left};
-use crate::sys;
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use crate::stdio::news::{LogNews, Teller};
+use crate::stdio::rotation::{self, ignore_absent};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::fd::BorrowedFd;
@@ -19,10 +17,6 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
-
-/// Names tried for a rotated file before the rotation is put off: one per second from the last one on.
-const ROTATED_NAMES: usize = 8;
 
 /// How large logs may get, and what happens when they cannot be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,18 +37,6 @@ pub enum WhenFull {
     /// It stays where it is until the disk takes it: the container waits as soon as its pipe is full.
     Block,
 }
-
-/// How it goes with a log, told when it changes.
-#[derive(Debug)]
-pub enum LogNews {
-    /// The disk does not take it.
-    Refused(io::Error, WhenFull),
-    /// It is written again.
-    Written,
-}
-
-/// Time between two news of one log: a disk that is almost full takes a batch now and then.
-const NEWS_INTERVAL: Duration = Duration::from_secs(10);
 
 impl Default for LogLimits {
     /// Source: kubelet `containerLogMaxSize`, `containerLogMaxFiles`.
@@ -133,19 +115,6 @@ pub fn prune_attempts(container_dir: &Path, current: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Whom a log tells.
-struct Told {
-    tell: Box<dyn FnMut(LogNews) + Send>,
-    refused: bool,
-    not_before: Mono,
-}
-
-impl fmt::Debug for Told {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Told({})", self.refused)
-    }
-}
-
 /// The log file of one instance, open for appending.
 #[derive(Debug)]
 pub struct LogFile {
@@ -157,7 +126,7 @@ pub struct LogFile {
     at_line_end: bool,
     held: HeldFile,
     counters: Arc<LogCounters>,
-    told: Option<Box<Told>>,
+    teller: Option<Box<Teller>>,
 }
 
 impl LogFile {
@@ -186,7 +155,7 @@ impl LogFile {
             at_line_end: true,
             held,
             counters: Arc::default(),
-            told: None,
+            teller: None,
         })
     }
 
@@ -197,11 +166,7 @@ impl LogFile {
 
     /// Somebody wants to hear how it goes.
     pub fn telling(mut self, tell: impl FnMut(LogNews) + Send + 'static) -> LogFile {
-        self.told = Some(Box::new(Told {
-            tell: Box::new(tell),
-            refused: false,
-            not_before: Mono::default(),
-        }));
+        self.teller = Some(Box::new(Teller::new(tell)));
         self
     }
 
@@ -310,27 +275,14 @@ impl LogFile {
     }
 
     fn tell(&mut self, error: Option<io::Error>) {
-        let Some(told) = self.told.as_mut() else {
-            return;
-        };
-        if told.refused == error.is_some() {
-            return;
+        if let Some(teller) = self.teller.as_mut() {
+            teller.tell(error, self.limits.when_full);
         }
-        let now = sys::now().mono;
-        if now < told.not_before {
-            return;
-        }
-        told.refused = error.is_some();
-        told.not_before = now + NEWS_INTERVAL;
-        (told.tell)(match error {
-            Some(error) => LogNews::Refused(error, self.limits.when_full),
-            None => LogNews::Written,
-        });
     }
 
     /// Moves the file aside and opens a new one. Whatever fails, the open file stays good for writing and it is tried again later.
     fn rotate(&mut self) {
-        let moved = self.move_aside();
+        let moved = rotation::move_aside(&self.path);
         if moved.is_err_and(|error| error.kind() != ErrorKind::NotFound) {
             return;
         }
@@ -339,70 +291,8 @@ impl LogFile {
             self.file = file;
         }
         // What cannot be removed now is found again by the next rotation.
-        let _ = self.remove_oldest();
+        let _ = rotation::remove_oldest(&self.path, self.limits.files);
     }
-
-    fn move_aside(&self) -> io::Result<()> {
-        let last = rotated_files(&self.path)?.pop();
-        let last = last.and_then(|path| rotation_time(&self.path, &path));
-        let mut at = jiff::Timestamp::now();
-        if let Some(last) = last {
-            // Faster than one a second the names run ahead of the clock: they must sort and never be used twice.
-            at = at.max(second_after(last));
-        }
-        for _ in 0..ROTATED_NAMES {
-            let mut name = self.path.clone().into_os_string();
-            name.push(format!(".{}", at.strftime(ROTATED_FORMAT)));
-            match renameat_with(CWD, &self.path, CWD, &name, RenameFlags::NOREPLACE) {
-                Err(Errno::EXIST) => at = second_after(at),
-                done => return Ok(done?),
-            }
-        }
-        Err(ErrorKind::AlreadyExists.into())
-    }
-
-    fn remove_oldest(&self) -> io::Result<()> {
-        let rotated = rotated_files(&self.path)?;
-        let surplus = (rotated.len() + 1).saturating_sub(self.limits.files.max(1));
-        for path in &rotated[..surplus.min(rotated.len())] {
-            ignore_absent(std::fs::remove_file(path))?;
-        }
-        Ok(())
-    }
-}
-
-/// `<YYYYMMDD-HHMMSS>`. Source: kubelet `timestampFormat` of the container log manager.
-const ROTATED_FORMAT: &str = "%Y%m%d-%H%M%S";
-
-/// The rotated files of the log `path`, oldest first.
-pub(super) fn rotated_files(path: &Path) -> io::Result<Vec<PathBuf>> {
-    let dir = path.parent().unwrap_or(Path::new("."));
-    let mut found = Vec::new();
-    for entry in dir.read_dir()? {
-        let candidate = entry?.path();
-        if rotation_time(path, &candidate).is_some() {
-            found.push(candidate);
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-/// The time in the name of a rotated file of `path`; `None` if it is something else.
-fn rotation_time(path: &Path, candidate: &Path) -> Option<jiff::Timestamp> {
-    let name = candidate.file_name()?.to_str()?;
-    let suffix = name
-        .strip_prefix(path.file_name()?.to_str()?)?
-        .strip_prefix('.')?;
-    let suffix = suffix.strip_suffix(".gz").unwrap_or(suffix);
-    let at = jiff::civil::DateTime::strptime(ROTATED_FORMAT, suffix).ok()?;
-    Some(at.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
-}
-
-fn second_after(at: jiff::Timestamp) -> jiff::Timestamp {
-    // An error is impossible: the duration has no calendar units.
-    at.saturating_add(jiff::SignedDuration::from_secs(1))
-        .unwrap_or(at)
 }
 
 /// Opens for appending; never through a symbolic link, which a container with the log directory mounted could plant.
@@ -434,11 +324,4 @@ fn write_all(mut file: &File, batch: &[u8]) -> (usize, Option<io::Error>) {
         }
     }
     (written, None)
-}
-
-fn ignore_absent(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
 }

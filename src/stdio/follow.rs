@@ -3,8 +3,8 @@
 //! Invariants: an instance is followed to the end of its log and never into the next one; a rotated file is read to its end
 //! before the file that came after it is opened, so nothing is skipped that rotation has not removed.
 
-use crate::stdio::file::rotated_files;
 use crate::stdio::read::{LogQuery, Printer, is_complete, next_line, seek_to_tail};
+use crate::stdio::rotation::rotated_files;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use std::fs::File;

@@ -13,18 +13,21 @@ mod file;
 mod follow;
 mod held;
 mod logger;
+mod news;
 mod pipe;
 mod pump;
 mod read;
 mod relay;
+mod rotation;
 mod termination;
 
 pub use cri::{Framer, MAX_CONTENT_BYTES, Record, Stream, timestamp};
 pub use file::{
-    LogCounters, LogFile, LogLimits, LogNews, WhenFull, container_log, pod_log_dir, prune_attempts,
+    LogCounters, LogFile, LogLimits, WhenFull, container_log, pod_log_dir, prune_attempts,
 };
 pub use follow::{LogSource, follow};
 pub use logger::{Logger, LoggerError, LoggerInput};
+pub use news::LogNews;
 pub use pipe::{ConsoleError, ConsoleSocket, StdioEnds, StdioPipes, resize};
 pub use pump::{PumpReport, Stop, pump};
 pub use read::{LogQuery, last_lines, print};

@@ -68,25 +68,20 @@ pub async fn pump(
             frame(&mut output.framer, &bytes, &mut batch);
         }
     }
-    let mut waits = !log.append(&mut batch, !inside_line(&out) && !inside_line(&err));
-    if !waits {
-        log.save_held(held(&out), held(&err));
-    }
+    let mut waits = !written(&mut log, &mut batch, &out, &err);
     let mut stop = pin!(stop);
     let mut ended = false;
     let mut err_first = false;
     let mut deadline = pin!(tokio::time::sleep(DRAIN_TIME));
     let mut cut = false;
-    let mut handed_over = false;
     while out.is_some() || err.is_some() {
         // Biased: the order to stop and its deadline before the flow, which may never pause; then the output that waited.
         let chosen = tokio::select! {
             biased;
             why = &mut stop, if !ended => match why {
-                Stop::HandedOver => {
-                    handed_over = true;
-                    break;
-                }
+                // What waits is in the spool, and whoever goes on with the pipes finds it there.
+                Stop::HandedOver if waits => return report(&counters, cut),
+                Stop::HandedOver => break,
                 Stop::Ended => {
                     ended = true;
                     deadline.as_mut().reset(tokio::time::Instant::now() + DRAIN_TIME);
@@ -98,10 +93,7 @@ pub async fn pump(
                 break;
             }
             () = tokio::time::sleep(DISK_RETRY), if waits => {
-                waits = !log.append(&mut batch, !inside_line(&out) && !inside_line(&err));
-                if !waits {
-                    log.save_held(held(&out), held(&err));
-                }
+                waits = !written(&mut log, &mut batch, &out, &err);
                 continue;
             }
             () = readable(&err), if err_first && !waits => &mut err,
@@ -120,11 +112,10 @@ pub async fn pump(
             }
             Some(Read::End) | None => finish(chosen.take(), &mut batch),
         }
-        waits = !log.append(&mut batch, !inside_line(&out) && !inside_line(&err));
+        waits = !written(&mut log, &mut batch, &out, &err);
         if waits {
             continue;
         }
-        log.save_held(held(&out), held(&err));
         batch.shrink_to(if is_idle(&out) && is_idle(&err) {
             READ_BYTES_MIN
         } else {
@@ -133,15 +124,25 @@ pub async fn pump(
         // A container that never pauses must not keep the loop from everything else.
         tokio::task::yield_now().await;
     }
-    if handed_over && waits {
-        // What waits is in the spool, and whoever goes on with the pipes finds it there.
-        return report(&counters, cut);
-    }
     finish(out, &mut batch);
     finish(err, &mut batch);
     log.append_last(&mut batch);
     log.remove_held();
     report(&counters, cut)
+}
+
+/// Logs the batch and remembers what was read beyond it; whether the disk took all of it.
+fn written(
+    log: &mut LogFile,
+    batch: &mut Vec<u8>,
+    out: &Option<Output>,
+    err: &Option<Output>,
+) -> bool {
+    let taken = log.append(batch, !inside_line(out) && !inside_line(err));
+    if taken {
+        log.save_held(held(out), held(err));
+    }
+    taken
 }
 
 fn report(counters: &LogCounters, cut: bool) -> PumpReport {

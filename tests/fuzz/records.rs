@@ -1,7 +1,7 @@
 //! What podshim itself has written, after a disk has had its way with it. Needs root: the records are those of a pod that has run.
 
 use super::readers::{self, RECORDS};
-use super::run::try_out;
+use super::run::{keep, try_out};
 use crate::support::{on_each_runtime, pod, sh};
 use podshim::store::{PodDir, read_journal, read_json};
 use podshim::supervisor::{Plan, Snapshot};
@@ -45,6 +45,12 @@ fn records() {
             });
             restore();
         }
+        // The guided fuzzer has one reader for all: the first byte says which record it is.
+        let all: Vec<Vec<u8>> = (0..)
+            .zip(&files)
+            .map(|(n, bytes)| [&[n], &bytes[..]].concat())
+            .collect();
+        keep("records", &all);
         let log = pod.log("a", 0).into_bytes();
         try_out("log", &[log], |spoilt| readers::log(copy.path(), spoilt));
     });

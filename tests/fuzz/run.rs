@@ -34,9 +34,7 @@ pub fn try_out(name: &str, corpus: &[Vec<u8>], mut read: impl FnMut(&[u8])) {
         .join(name);
     fs::create_dir_all(file.parent().expect("a directory")).expect("a directory of ours");
     eprintln!("{name}: PODSHIM_SEED={seed}");
-    if let Some(seeds) = std::env::var_os("PODSHIM_FUZZ_SEEDS") {
-        keep(&Path::new(&seeds).join(name), corpus);
-    }
+    keep(name, corpus);
     for input in corpus {
         one(name, &file, input, &mut read);
     }
@@ -61,8 +59,13 @@ pub fn try_out(name: &str, corpus: &[Vec<u8>], mut read: impl FnMut(&[u8])) {
     eprintln!("{name}: {count} inputs");
 }
 
-fn keep(directory: &Path, corpus: &[Vec<u8>]) {
-    fs::create_dir_all(directory).expect("a directory of ours");
+/// Where somebody wants them, inputs are kept for the guided fuzzer of this name to begin with.
+pub fn keep(name: &str, corpus: &[Vec<u8>]) {
+    let Some(seeds) = std::env::var_os("PODSHIM_FUZZ_SEEDS") else {
+        return;
+    };
+    let directory = Path::new(&seeds).join(name);
+    fs::create_dir_all(&directory).expect("a directory of ours");
     for (index, input) in corpus.iter().enumerate() {
         fs::write(directory.join(index.to_string()), input).expect("a file of ours");
     }

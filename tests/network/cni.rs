@@ -1,6 +1,6 @@
 //! CNI with Debian's plugins, and with one of our own that writes down what it is told.
 
-use super::crash::kill_network;
+use super::crash::cut_short;
 use super::wire::{command, fetch_from, free_port, host_ip, ips, serve, until_served};
 use crate::support::{Host, on_each_runtime, pod, sh, until, with};
 use serde_json::{Value, json};
@@ -8,7 +8,6 @@ use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::thread::sleep;
 use std::time::Duration;
 
 /// Moments at which helper and supervisor are killed, counted from the start of the pod or of its end.
@@ -388,16 +387,7 @@ fn plugins_that_are_killed_leave_no_lease_no_link_and_no_rule() {
         let before = look();
         assert_eq!((before.0, before.1.len()), (1, 2), "the look is right");
         for moment in KILL_MOMENTS_MS {
-            let run = host.background(["run", "-d", "-f", file]);
-            sleep(Duration::from_millis(moment));
-            kill_network(host);
-            let _ = run.wait();
-            let delete = host.background(["delete", "a", "--force"]);
-            sleep(Duration::from_millis(moment));
-            kill_network(host);
-            let _ = delete.wait();
-            host.podshim(["delete", "a", "--force", "--ignore-not-found"])
-                .expect(0);
+            cut_short(host, "a", file, Duration::from_millis(moment));
             assert_eq!(look(), before, "after {moment} ms");
         }
         other.podshim("delete", &["--force"]).expect(0);

@@ -37,6 +37,23 @@ pub fn kill_network(host: &Host) {
     kill_all(processes(host, "__supervisor"));
 }
 
+/// The pod `name` of a manifest is started and deleted, and all that works on its network is killed so long after the beginning of
+/// each; then it is deleted for good.
+pub fn cut_short(host: &Host, name: &str, manifest: &str, moment: Duration) {
+    for command in [
+        &["run", "-d", "-f", manifest],
+        &["delete", name, "--force"][..],
+    ] {
+        let command = host.background(command);
+        sleep(moment);
+        kill_network(host);
+        // Whether it could: it was cut short.
+        let _ = command.wait();
+    }
+    host.podshim(["delete", name, "--force", "--ignore-not-found"])
+        .expect(0);
+}
+
 #[test]
 fn a_killed_supervisor_or_helper_leaves_nothing_of_the_network() {
     on_each_runtime(|host| {

@@ -1,14 +1,13 @@
 //! Machines that drop what they forward unless they are told otherwise, as Docker leaves them, and machines without nft. podshim
 //! runs on an island of the test's own, so this machine's policy is never touched.
 
-use super::crash::kill_network;
+use super::crash::cut_short;
 use super::machine::{Island, Machine};
 use super::wire::{free_port, ips, serve};
 use crate::support::{Background, Host, Pod, background, on_each_runtime, pod, sh, until, with};
 use serde_json::{Value, json};
 use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
-use std::thread::sleep;
 use std::time::Duration;
 
 /// Moments at which everything of podshim that works on the network is killed.
@@ -210,16 +209,7 @@ fn without_nft_iptables_does_all_and_keeps_nothing_whenever_it_is_cut_short() {
         let manifest = host.manifest(&[web("a", free_port())]);
         let manifest = manifest.to_str().expect("a path");
         for moment in MOMENTS_MS {
-            let run = host.background(["run", "-d", "-f", manifest]);
-            sleep(Duration::from_millis(moment));
-            kill_network(host);
-            let _ = run.wait();
-            let delete = host.background(["delete", "a", "--force"]);
-            sleep(Duration::from_millis(moment));
-            kill_network(host);
-            let _ = delete.wait();
-            host.podshim(["delete", "a", "--force", "--ignore-not-found"])
-                .expect(0);
+            cut_short(host, "a", manifest, Duration::from_millis(moment));
             assert_eq!(traces(&island), "", "after {moment} ms");
         }
     });

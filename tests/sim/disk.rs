@@ -2,6 +2,7 @@
 
 use crate::clock::{Clock, Life};
 use crate::pods::{apps, empty_dir, pod};
+use crate::scenarios::FOREVER;
 use podshim::manifest::{Container, Pod, RestartPolicy};
 use podshim::pod::{DiskUse, Input, Known, Phase, explain};
 
@@ -25,11 +26,7 @@ fn a_volume_over_its_limit_ends_the_pod_within_its_own_grace() {
     pod.restart_policy = RestartPolicy::Always;
     pod.volumes = vec![empty_dir("free", None), empty_dir("d", Some(MI))];
     // One obeys, the other ignores its signal: it gets the two seconds that everybody gets.
-    let deaf = Life {
-        on_signal: None,
-        ..Life::obeys(0)
-    };
-    let mut clock = Clock::start(&pod, &[("a", &[Life::obeys(500)]), ("b", &[deaf])]);
+    let mut clock = Clock::start(&pod, &[("a", &[Life::obeys(500)]), ("b", &[FOREVER])]);
     clock.disk = vec![
         (0, "free".into(), 100 * MI),
         (0, "d".into(), MI),
@@ -114,17 +111,13 @@ fn a_container_over_its_limit_ends_the_pod() {
 fn a_pod_that_is_stopped_is_not_evicted_and_one_that_is_evicted_can_be_stopped() {
     let mut pod = pod(apps(&["a"]));
     pod.volumes = vec![empty_dir("d", Some(MI))];
-    let deaf = Life {
-        on_signal: None,
-        ..Life::obeys(0)
-    };
-    let mut clock = Clock::start(&pod, &[("a", &[deaf])]);
+    let mut clock = Clock::start(&pod, &[("a", &[FOREVER])]);
     clock.disk = vec![(0, "d".into(), 2 * MI)];
     clock.pass(5).stop(None, false).pass(10);
     assert_eq!(clock.view().reason, "");
     assert_eq!(clock.times("measure"), [] as [u64; 0]);
 
-    let mut clock = Clock::start(&pod, &[("a", &[deaf])]);
+    let mut clock = Clock::start(&pod, &[("a", &[FOREVER])]);
     clock.disk = vec![(0, "d".into(), 2 * MI)];
     clock.pass(10).stop(None, true).pass(1);
     assert_eq!(clock.view().reason, "Evicted");
@@ -135,11 +128,7 @@ fn a_pod_that_is_stopped_is_not_evicted_and_one_that_is_evicted_can_be_stopped()
 fn a_measurement_that_ends_after_a_stop_takes_no_grace_away() {
     let mut pod = pod(apps(&["a"]));
     pod.volumes = vec![empty_dir("d", Some(MI))];
-    let deaf = Life {
-        on_signal: None,
-        ..Life::obeys(0)
-    };
-    let mut clock = Clock::start(&pod, &[("a", &[deaf])]);
+    let mut clock = Clock::start(&pod, &[("a", &[FOREVER])]);
     clock.pass(5).stop(Some(30), false).pass(1);
     clock.hear(Input::Measured {
         used: DiskUse {

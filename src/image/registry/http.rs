@@ -57,10 +57,16 @@ pub(super) struct Http {
 impl Http {
     /// For one registry. `patience` is how long nothing may come.
     pub fn new(host: &str, trust: Trust, patience: Duration) -> Result<Http, PullError> {
+        let unknown = tls::config(host, trust, None)?;
+        let elsewhere = agent(unknown, patience);
+        let agent = match tls::identity(host)? {
+            None => elsewhere.clone(),
+            known => agent(tls::config(host, trust, known)?, patience),
+        };
         Ok(Http {
             host: host.to_owned(),
-            agent: agent(tls::config(host, trust, true)?, patience),
-            elsewhere: agent(tls::config(host, trust, false)?, patience),
+            agent,
+            elsewhere,
             patience,
         })
     }

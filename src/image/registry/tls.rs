@@ -23,14 +23,14 @@ pub(super) enum Trust {
     Anyone,
 }
 
-/// The rules for one registry; with `as_ourselves` it may ask for the certificate that it knows us by.
-pub(super) fn config(host: &str, trust: Trust, as_ourselves: bool) -> Result<TlsConfig, PullError> {
+/// The rules for one registry, which may ask for our `identity`. *Errors*: its authorities cannot be read.
+pub(super) fn config(
+    host: &str,
+    trust: Trust,
+    identity: Option<ClientCert>,
+) -> Result<TlsConfig, PullError> {
     let mut roots = machine_roots().clone();
     roots.extend(own_roots(host)?);
-    let identity = match as_ourselves {
-        true => identity(host)?,
-        false => None,
-    };
     Ok(TlsConfig::builder()
         .unversioned_rustls_crypto_provider(Arc::new(default_provider()))
         .root_certs(RootCerts::from(roots))
@@ -97,8 +97,8 @@ fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, PullError> {
     Ok(found)
 }
 
-/// What a registry knows us by: `NAME.cert` with its `NAME.key`; of several the first by name.
-fn identity(host: &str) -> Result<Option<ClientCert>, PullError> {
+/// What a registry knows us by: `NAME.cert` with its `NAME.key`; of several the first by name. *Errors*: any of them cannot be used.
+pub(super) fn identity(host: &str) -> Result<Option<ClientCert>, PullError> {
     let keys = files(host, "key");
     let certs = files(host, "cert");
     if let Some(key) = keys.iter().find(|key| !key.with_extension("cert").exists()) {

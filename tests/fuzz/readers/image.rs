@@ -90,8 +90,8 @@ fn beside(directory: &Path) -> Vec<(String, u64, u32, u32)> {
     all
 }
 
-/// Loads an archive into a store of its own; whatever it holds, nothing changes beside the store.
-fn load(directory: &Path, archive: &[u8]) -> bool {
+/// Loads an archive into a store of its own; whether that was done. Whatever it holds, nothing changes beside the store.
+pub fn whole_archive(directory: &Path, archive: &[u8]) -> bool {
     let (data, file) = (directory.join("data"), directory.join("archive"));
     fs::write(&file, archive).expect("ours");
     let before = beside(directory);
@@ -122,14 +122,9 @@ pub fn directory() -> tempfile::TempDir {
     directory
 }
 
-/// An archive as a whole; whether it was loaded.
-pub fn whole_archive(directory: &Path, bytes: &[u8]) -> bool {
-    load(directory, bytes)
-}
-
 /// A layer in an archive that is good apart from it; whether it was loaded.
 pub fn layer(directory: &Path, bytes: &[u8]) -> bool {
-    load(directory, &archive(&parts(bytes.to_vec())))
+    whole_archive(directory, &archive(&parts(bytes.to_vec())))
 }
 
 /// The list of images, and the configuration, of an archive that is good apart from them.
@@ -142,6 +137,6 @@ pub fn configuration(directory: &Path, good: &Parts, bytes: &[u8]) {
         config: bytes.to_vec(),
         ..good.clone()
     };
-    load(directory, &archive(&list));
-    load(directory, &archive(&config));
+    whole_archive(directory, &archive(&list));
+    whole_archive(directory, &archive(&config));
 }
