@@ -3,10 +3,13 @@
 mod support;
 
 mod budget {
-    use crate::support::{on_each_runtime, pod, proc_file, pss_kib, sh, until};
+    use crate::support::{Host, on_each_runtime, pod, proc_file, pss_kib, sh, until};
     use serde_json::json;
     use std::fs;
-    use std::path::Path;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::{Path, PathBuf};
+    use std::thread;
+    use std::time::Duration;
 
     /// Memory of supervisor, keeper and pause of an idle pod of three, in KiB of proportional set size. The goal is 1024, which
     /// `scripts/bench` tells; kernels and C libraries differ by a few pages, and a test must not.
@@ -14,7 +17,12 @@ mod budget {
     /// The same for the program of a test build, which is not optimised and linked against the C library of the machine.
     const MAX_IDLE_PSS_KIB_UNOPTIMISED: u64 = 8 * 1024;
     /// Calls of the runtime to start a pod that is like one before: `create` and `start` of pause and of each container.
-    const CALLS_PER_INSTANCE: usize = 2;
+    const CALLS_PER_START: usize = 2;
+    /// Signals go by pidfd, and exits come from the kernel: what is left is `delete`.
+    const CALLS_PER_END: usize = 1;
+    const CALLS_PER_EXEC: usize = 1;
+    /// Longer than anything that a supervisor could do again and again to look after a pod: probes have a period of a second.
+    const IDLE: Duration = Duration::from_secs(4);
 
     /// Processes of podshim whose command line names this directory.
     fn processes_of(directory: &Path) -> Vec<i32> {
@@ -25,9 +33,14 @@ mod budget {
             .collect()
     }
 
-    #[test]
-    fn a_start_calls_the_runtime_twice_for_each_instance_and_not_otherwise() {
-        on_each_runtime(|host| {
+    /// A runtime that writes down how it is called.
+    struct Counted {
+        program: PathBuf,
+        calls: PathBuf,
+    }
+
+    impl Counted {
+        fn new(host: &Host) -> Counted {
             let calls = host.path("calls");
             let real = which::which(host.runtime()).expect("the runtime");
             let text = format!(
@@ -35,32 +48,80 @@ mod budget {
                 calls.display(),
                 real.display()
             );
-            let wrapper = host.file("runtime", &text);
-            fs::set_permissions(
-                &wrapper,
-                std::os::unix::fs::PermissionsExt::from_mode(0o755),
-            )
-            .expect("a program of ours");
+            let program = host.file("runtime", &text);
+            fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("a program");
+            Counted { program, calls }
+        }
+
+        /// The calls since the last time.
+        fn take(&self) -> Vec<String> {
+            let made = fs::read_to_string(&self.calls).expect("calls");
+            fs::remove_file(&self.calls).expect("calls are forgotten");
+            made.lines().map(str::to_owned).collect()
+        }
+    }
+
+    #[test]
+    fn a_pod_calls_the_runtime_as_often_as_it_must() {
+        on_each_runtime(|host| {
+            let counted = Counted::new(host);
             let manifest = host.manifest(&[pod(json!({"containers": [
                 sh("a", "exec sleep 1000"), sh("b", "exec sleep 1000"),
             ]}))]);
             let run = || {
                 let manifest = manifest.to_str().expect("a path");
                 let mut command = host.command(["run", "-d", "-f", manifest]);
-                command.env("PODSHIM_RUNTIME", &wrapper);
+                command.env("PODSHIM_RUNTIME", &counted.program);
                 crate::support::run(&mut command).expect(0);
                 host.pod("p").until_running();
             };
+            let delete = || host.podshim(["delete", "p", "--force"]).expect(0);
             // The first makes the place where the second writes down who the runtime is.
             for _ in 0..2 {
                 run();
-                host.podshim(["delete", "p", "--force"]).expect(0);
+                delete();
             }
-            fs::remove_file(&calls).expect("calls of the first pod");
+            counted.take();
             run();
-            let made = fs::read_to_string(&calls).expect("calls");
-            let count = made.lines().count();
-            assert_eq!(count, 3 * CALLS_PER_INSTANCE, "{made}");
+            let made = counted.take();
+            assert_eq!(made.len(), 3 * CALLS_PER_START, "{made:#?}");
+            host.pod("p").exec("a", "true").expect(0);
+            let made = counted.take();
+            assert_eq!(made.len(), CALLS_PER_EXEC, "{made:#?}");
+            delete();
+            let made = counted.take();
+            assert_eq!(made.len(), 3 * CALLS_PER_END, "{made:#?}");
+        });
+    }
+
+    /// Whatever a process does after it has slept, it was switched to for it: where nothing is switched to, nothing is called.
+    #[test]
+    fn an_idle_pod_does_nothing_at_all() {
+        on_each_runtime(|host| {
+            let pod = host.start(&pod(json!({"containers": [sh("a", "exec sleep 1000")]})));
+            pod.until_running();
+            let switches = || {
+                let own = processes_of(&host.path("state"));
+                let pids: Vec<i32> = own.into_iter().chain([pod.pause()]).collect();
+                let each = |pid: &i32| {
+                    let status = proc_file(*pid, "status");
+                    let line = status
+                        .lines()
+                        .find(|line| line.starts_with("voluntary_ctxt_"));
+                    (*pid, line.unwrap_or_default().to_owned())
+                };
+                pids.iter().map(each).collect::<Vec<_>>()
+            };
+            // A start leaves things to do for a second or so; from some moment on there is nothing more.
+            until(60, "nothing is done for a while", || {
+                let before = switches();
+                thread::sleep(IDLE);
+                let after = switches();
+                match before == after && after.len() == 3 {
+                    true => Ok(()),
+                    false => Err(format!("{before:?}, then {after:?}")),
+                }
+            });
         });
     }
 
