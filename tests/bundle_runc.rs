@@ -7,7 +7,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 use podshim::base::Quantity;
 use podshim::bundle::{
-    CgroupLayout, HostFacts, PAUSE_PLACEHOLDER, PodPaths, RenderImage, RenderInput,
+    CgroupLayout, HostFacts, PAUSE_PLACEHOLDER, PodPaths, RenderImage, RenderInput, SandboxKind,
     TERMINATION_LOG_PLACEHOLDER, render,
 };
 use podshim::manifest::{
@@ -172,6 +172,7 @@ impl Stage {
             },
             seccomp_localhost: &BTreeMap::new(),
             apparmor_default: None,
+            sandbox: SandboxKind::Runtime,
             runtime_rro: false,
             show_secrets: true,
         })

@@ -19,6 +19,7 @@ mod e2e {
     mod lifecycle;
     mod logs;
     mod manifests;
+    mod native;
     mod paths;
     mod propagation;
     mod resources;

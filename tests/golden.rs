@@ -6,7 +6,7 @@ mod golden;
 use golden::assert_golden;
 use podshim::base::Quantity;
 use podshim::bundle::{
-    HostFacts, Neighbour, PodPaths, RenderImage, RenderInput, hosts_file, render,
+    HostFacts, Neighbour, PodPaths, RenderImage, RenderInput, SandboxKind, hosts_file, render,
 };
 use podshim::manifest::{
     ConfigObject, EnvFrom, EnvValue, EnvVar, FieldRef, HostAlias, Medium, ObjectKind, ObjectRef,
@@ -62,6 +62,7 @@ impl Scene {
             paths: &self.paths,
             seccomp_localhost: &BTreeMap::new(),
             apparmor_default: None,
+            sandbox: SandboxKind::Runtime,
             runtime_rro: false,
             show_secrets: false,
         })

@@ -212,7 +212,7 @@ pub struct PauseInput<'a> {
     pub host: &'a HostFacts,
     /// A prepared network namespace to join; `None` means a new one (or the host's with `hostNetwork`).
     pub netns: Option<&'a std::path::Path>,
-    /// Text of podshim's default seccomp profile.
+    /// Text of its seccomp profile: [`SandboxKind::seccomp`](crate::bundle::SandboxKind::seccomp).
     pub seccomp_default: &'a str,
     /// Name of the AppArmor profile of podshim if loaded.
     pub apparmor_default: Option<&'a str>,

@@ -16,6 +16,7 @@ mod input;
 mod json;
 mod mounts;
 mod namespaces;
+mod native;
 mod neighbours;
 mod oom;
 mod pause;
@@ -42,8 +43,13 @@ pub use image::{effective_stop_signal, image_volumes};
 pub use input::*;
 pub use json::to_json;
 pub use mounts::WAIT_COMMAND;
+pub use native::{
+    CapabilitySets, Filter, Instruction, MountKind, Namespace, NamespaceKind, NativeMount,
+    NativePlan, NativeUser, PAUSE_SECCOMP, Process as NativeProcess, Refusal, Root as NativeRoot,
+    system_calls,
+};
 pub use neighbours::{Neighbour, fqdn};
-pub use pause::{PAUSE_PROGRAM, pause_spec};
+pub use pause::{PAUSE_PROGRAM, SandboxKind, pause_spec};
 pub use render::{
     FILE_PLACEHOLDER, IMAGE_VOLUME_PLACEHOLDER, RenderImage, RenderInput, Rendered,
     SECRET_PLACEHOLDER, TERMINATION_LOG_PLACEHOLDER, render,

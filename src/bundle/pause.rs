@@ -6,12 +6,35 @@ use crate::bundle::{
     BundleError, PauseInput, annotations, capabilities, cgroup, confinement, hostname, mounts,
     namespaces, oom, resources, user,
 };
+use crate::bundle::{DEFAULT_SECCOMP, PAUSE_SECCOMP};
 use crate::manifest::{ContainerSecurity, Pod};
 use oci_spec::runtime::{Linux, Process, Spec};
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
 /// Where the pause program is in its root file system.
 pub const PAUSE_PROGRAM: &str = "/pause";
+
+/// Who makes the namespaces of a pod and starts pause in them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SandboxKind {
+    /// The OCI runtime, as for every container.
+    #[default]
+    Runtime,
+    /// This program.
+    Native,
+}
+
+impl SandboxKind {
+    /// The text of the seccomp profile that pause has there.
+    pub fn seccomp(self) -> &'static str {
+        match self {
+            SandboxKind::Runtime => DEFAULT_SECCOMP,
+            SandboxKind::Native => PAUSE_SECCOMP,
+        }
+    }
+}
 
 /// The OCI configuration of pause. Errors: the host name is too long; the seccomp text does not read.
 pub fn pause_spec(input: &PauseInput) -> Result<Spec, BundleError> {

@@ -4,8 +4,8 @@
 use crate::base::InstanceId;
 use crate::bundle::{
     BundleError, ContainerInput, DEFAULT_SECCOMP, HostDevice, HostFacts, ImageConfig,
-    PAUSE_PLACEHOLDER, PauseInput, PodPaths, Sandbox, UserFiles, VolumeParts, container_spec,
-    image_volumes, pause_spec, sub_paths, to_json,
+    PAUSE_PLACEHOLDER, PauseInput, PodPaths, Sandbox, SandboxKind, UserFiles, VolumeParts,
+    container_spec, image_volumes, pause_spec, sub_paths, to_json,
 };
 use crate::manifest::{ConfigObject, Container, EnvFile, EnvValue, ObjectKind, Pod, VolumeDevice};
 use std::borrow::Cow;
@@ -56,6 +56,8 @@ pub struct RenderInput<'a> {
     pub seccomp_localhost: &'a BTreeMap<String, String>,
     /// Name of podshim's AppArmor profile if it is loaded.
     pub apparmor_default: Option<&'a str>,
+    /// Who makes the sandbox.
+    pub sandbox: SandboxKind,
     /// Whether the runtime knows `rro` mounts.
     pub runtime_rro: bool,
     /// Print values of Secrets.
@@ -75,7 +77,7 @@ pub fn render(input: &RenderInput) -> Result<Vec<Rendered>, BundleError> {
         attempt: 0,
         host: input.host,
         netns: None,
-        seccomp_default: DEFAULT_SECCOMP,
+        seccomp_default: input.sandbox.seccomp(),
         apparmor_default: input.apparmor_default,
     })?;
     let mut list = vec![Rendered {

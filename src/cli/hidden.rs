@@ -6,6 +6,7 @@ use crate::image::{self, Pull};
 use crate::network::{self, Job, Namespace, NetworkError};
 use crate::pod::{Failure, FailureReason};
 use crate::probe::{self, PROBE_VERB};
+use crate::runtime::{self, SANDBOX_VERB};
 use crate::store::{PodDir, read_json};
 use crate::supervisor::{
     EXEC_VERB, End, HOPELESS, IMAGE_VERB, KEEPER_VERB, LINK, MEASURE_VERB, Measured, NETWORK_VERB,
@@ -14,8 +15,10 @@ use crate::supervisor::{
 use crate::sys::{self, Lock};
 use serde::Serialize;
 use std::ffi::OsString;
-use std::io::ErrorKind;
+use std::fs::File;
+use std::io::{ErrorKind, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -36,6 +39,7 @@ pub(super) fn main(argv: &[OsString]) -> Option<u8> {
         ),
         (EXEC_VERB, [limit, pid_file, argv @ ..]) => exec_helper(limit, pid_file, argv),
         (MEASURE_VERB, []) => measure_helper(),
+        (SANDBOX_VERB, [bundle, pid_file, log, id]) => sandbox_helper(bundle, pid_file, (log, id)),
         (PROBE_VERB, [task, host]) => probe_helper(task, host),
         _ => return None,
     };
@@ -125,6 +129,26 @@ fn remove(state: &OsString, data: &OsString) -> Result {
 fn exec_helper(limit: &OsString, pid_file: &OsString, argv: &[OsString]) -> Result {
     let answer = exec_helper::run(limit, pid_file, argv);
     print(answer.map_err(|failed| failure(FailureReason::Other, failed.error.as_ref(), None)))
+}
+
+/// Says what went wrong where a runtime would: its standard streams are pause's.
+fn sandbox_helper(
+    bundle: &OsString,
+    pid_file: &OsString,
+    (log, id): (&OsString, &OsString),
+) -> Result {
+    let id = id.to_string_lossy();
+    let Err(error) = runtime::make_sandbox(Path::new(bundle), Path::new(pid_file), &id) else {
+        return Ok(());
+    };
+    let line = serde_json::json!({"level": "error", "msg": report::chain(&error)});
+    let mut file = File::options()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(log)?;
+    writeln!(file, "{line}")?;
+    Err(error.into())
 }
 
 /// Prints what the directories that standard input names take of the disk, as JSON.

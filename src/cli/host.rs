@@ -1,10 +1,12 @@
 //! This machine and its runtime, asked before anything starts.
 
-use crate::bundle::HostFacts;
+use crate::base::InstanceId;
+use crate::bundle::{HostFacts, SandboxKind};
 use crate::cli::exit::{Code, Failed, cannot};
 use crate::cli::report;
 use crate::cli::settings::Settings;
 use crate::runtime::{self, Kind, Needs, Problem, Runtime};
+use crate::supervisor::Plan;
 use std::path::{Path, PathBuf};
 
 /// This machine lacks something.
@@ -67,6 +69,17 @@ pub(super) fn facts(settings: &Settings) -> Result<HostFacts, Failed> {
 /// Refuses what cannot work here, and warns of what will work with less.
 pub(super) fn check(runtime: &Runtime, needs: &Needs) -> Result<(), Failed> {
     report_all(runtime::preflight(runtime, needs))
+}
+
+/// Refuses pods whose sandbox can only be made by the runtime, but is not to be.
+pub(super) fn check_sandboxes(plans: &[Plan]) -> Result<(), Failed> {
+    let native = plans.iter().filter(|p| p.sandbox == SandboxKind::Native);
+    for plan in native.filter(|plan| plan.rejected.is_none()) {
+        let config = plan.pause_config(&InstanceId("pause-0".to_owned()));
+        let config = config.map_err(cannot(format!("describe pod `{}`", plan.pod.name)))?;
+        report_all(runtime::native_problem(&config))?;
+    }
+    Ok(())
 }
 
 /// Refuses a user who cannot run pods, before anything is looked for that only root may find.

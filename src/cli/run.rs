@@ -42,6 +42,7 @@ pub(super) fn run(settings: &Settings, args: &RunArgs) -> Outcome {
         .map(|pod| plan(settings, args, pod, &loaded.objects, &runtime))
         .collect::<Result<_, _>>()?;
     host::check(&runtime, &needs(&plans))?;
+    host::check_sandboxes(&plans)?;
     network::check(&plans)?;
     let reserved = ports::reserve(settings, &plans, args.replace)?;
     let mut started = Vec::new();
@@ -98,6 +99,7 @@ fn plan(
         objects: objects.iter().filter(mine).cloned().collect(),
         runtime: runtime.clone(),
         deadlines: deadlines(args)?,
+        sandbox: args.sandbox.into(),
         network: network::resolve(args.network.as_ref(), pod)?,
         pod_names: args.pod_names,
         host,

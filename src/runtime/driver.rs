@@ -3,7 +3,7 @@
 use crate::base::InstanceId;
 use crate::runtime::call::Call;
 use crate::runtime::quirks::StartGate;
-use crate::runtime::{Runtime, RuntimeError, is_plain_name, pid_file};
+use crate::runtime::{Runtime, RuntimeError, SANDBOX_VERB, is_plain_name, pid_file};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::io;
@@ -138,10 +138,28 @@ impl Driver {
             Some(create.log),
         );
         call.lending(create.io).await?;
-        pid_file::read(create.pid_file).map_err(|source| RuntimeError::PidFile {
-            path: create.pid_file.to_owned(),
-            source,
-        })
+        created(create.pid_file)
+    }
+
+    /// Makes a sandbox without the runtime, of a bundle of pause, and gives back the process id of pause, which runs already. The
+    /// runtime does not know it. Errors mean what they mean of [`create`](Driver::create).
+    pub async fn create_sandbox(&self, create: CreateCall<'_>) -> Result<u32, RuntimeError> {
+        absent(create.pid_file)?;
+        let call = Call {
+            verb: "make the sandbox",
+            program: Path::new("/proc/self/exe"),
+            args: vec![
+                SANDBOX_VERB.into(),
+                create.bundle.into(),
+                create.pid_file.into(),
+                create.log.into(),
+                checked(create.id)?.into(),
+            ],
+            deadline: self.deadlines.create,
+            log: Some(create.log),
+        };
+        call.lending(create.io).await?;
+        created(create.pid_file)
     }
 
     /// Lets the process of a created container run.
@@ -251,6 +269,14 @@ impl Driver {
             log,
         }
     }
+}
+
+/// The process that a call says it has made.
+fn created(pid_file: &Path) -> Result<u32, RuntimeError> {
+    pid_file::read(pid_file).map_err(|source| RuntimeError::PidFile {
+        path: pid_file.to_owned(),
+        source,
+    })
 }
 
 /// The id as a word, if it is a plain name.

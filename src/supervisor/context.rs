@@ -1,7 +1,7 @@
 //! What never changes during the life of a supervisor.
 
 use crate::base::InstanceId;
-use crate::bundle::{self, PodPaths};
+use crate::bundle::{self, PodPaths, SandboxKind};
 use crate::manifest::Container;
 use crate::pod::{Failure, FailureReason, Input};
 use crate::runtime::{Driver, Layout, PodCgroup, PodCgroupValues, RuntimeError};
@@ -117,6 +117,11 @@ impl Context {
     pub fn container_of(&self, instance: &InstanceId) -> Option<&Container> {
         let (name, _) = instance.0.rsplit_once('-')?;
         self.plan.pod.container(name)
+    }
+
+    /// Whether an instance is a pause that no runtime makes: it runs from its create on.
+    pub fn is_native(&self, instance: &InstanceId) -> bool {
+        self.plan.sandbox == SandboxKind::Native && self.container_of(instance).is_none()
     }
 
     /// Text of a `Localhost` seccomp profile; the manifest layer has checked that the name stays below the directory.

@@ -126,6 +126,9 @@ impl World {
     fn start(&mut self, op: OpId, instance: InstanceId) {
         let context = Arc::clone(&self.context);
         let work = async move {
+            if context.is_native(&instance) {
+                return Ok(Change::Started(instance));
+            }
             let log = context.runtime_log(&instance);
             context
                 .driver

@@ -4,10 +4,9 @@
 //! the other ends from before the create, so that a container never writes into a pipe that nobody can read.
 
 use crate::base::InstanceId;
-use crate::bundle::{self, BundleError, ContainerInput, PauseInput, Sandbox, VolumeParts};
+use crate::bundle::{self, BundleError, ContainerInput, Sandbox, VolumeParts};
 use crate::image;
 use crate::manifest::{Container, Profile};
-use crate::network::Network;
 use crate::pod::{Failure, FailureReason, InstanceKind};
 use crate::runtime::{CreateCall, InitIo, Quirks, RuntimeError};
 use crate::stdio::{self, ConsoleSocket, LogFile, StdioPipes};
@@ -72,11 +71,11 @@ pub(super) async fn create(
         log: &context.runtime_log(instance),
         io,
     };
-    let pid = context
-        .driver
-        .create(call)
-        .await
-        .map_err(|e| runtime_failure(&e))?;
+    let pid = match context.is_native(instance) {
+        true => context.driver.create_sandbox(call).await,
+        false => context.driver.create(call).await,
+    };
+    let pid = pid.map_err(|e| runtime_failure(&e))?;
     if let (Some(sandbox), InstanceKind::Container { .. }) = (&hands.sandbox, kind) {
         still_there(context, hands, sandbox)?;
     }
@@ -139,20 +138,8 @@ fn still_there(context: &Context, hands: &Hands, sandbox: &Sandbox) -> Result<()
 
 fn write_pause_bundle(context: &Context, instance: &InstanceId) -> Result<InitIo, Failure> {
     let bundle = context.dir.bundle(instance);
-    let spec = bundle::pause_spec(&PauseInput {
-        pod: &context.plan.pod,
-        instance,
-        host: &context.plan.host,
-        attempt: 0,
-        netns: match &context.plan.network {
-            Network::Namespace(path) => Some(path),
-            _ => None,
-        },
-        seccomp_default: bundle::DEFAULT_SECCOMP,
-        apparmor_default: None,
-    });
-    let spec = spec.map_err(|e| bundle_failure("", &e))?;
-    write_config(&bundle, &bundle::to_json(&spec))?;
+    let config = context.plan.pause_config(instance);
+    write_config(&bundle, &config.map_err(|e| bundle_failure("", &e))?)?;
     let rootfs = bundle.join("rootfs");
     let bind = || {
         sys::create_dirs(&rootfs, 0o755)?;

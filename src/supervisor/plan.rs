@@ -1,7 +1,8 @@
 //! The plan: everything a supervisor needs to know of what was asked, resolved once by the command that asked, so that the
 //! resident process parses no YAML and looks nothing up.
 
-use crate::bundle::HostFacts;
+use crate::base::InstanceId;
+use crate::bundle::{self, BundleError, HostFacts, PauseInput, SandboxKind};
 use crate::manifest::{ConfigObject, Pod};
 use crate::network::Network;
 use crate::pod::Settings;
@@ -23,6 +24,9 @@ pub struct Plan {
     pub runtime: Runtime,
     /// When calls of it are given up.
     pub deadlines: Deadlines,
+    /// Who makes the sandbox. A pod of an older podshim has it of the runtime.
+    #[serde(default)]
+    pub sandbox: SandboxKind,
     /// What network the sandbox gets.
     pub network: Network,
     /// Whether it knows the other pods of its namespace by name.
@@ -48,6 +52,23 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// `config.json` of pause.
+    pub fn pause_config(&self, instance: &InstanceId) -> Result<Vec<u8>, BundleError> {
+        let spec = bundle::pause_spec(&PauseInput {
+            pod: &self.pod,
+            instance,
+            host: &self.host,
+            attempt: 0,
+            netns: match &self.network {
+                Network::Namespace(path) => Some(path),
+                _ => None,
+            },
+            seccomp_default: self.sandbox.seccomp(),
+            apparmor_default: None,
+        })?;
+        Ok(bundle::to_json(&spec))
+    }
+
     /// The times that the rules of this pod use.
     pub fn settings(&self) -> Settings {
         Settings {

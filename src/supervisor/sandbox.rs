@@ -1,9 +1,10 @@
 //! Operations on the pod as a whole: prepare, network, clean up. Each may be repeated and goes on from what it finds.
 
-use crate::bundle;
+use crate::bundle::{self, SandboxKind};
 use crate::manifest::downward;
 use crate::network;
 use crate::pod::{Failure, FailureReason};
+use crate::runtime::arm;
 use crate::store::{Dirs, PodDir};
 use crate::supervisor::Hands;
 use crate::supervisor::context::{Context, failure, other, plain};
@@ -25,6 +26,10 @@ const SHM_OPTIONS: &str = "size=67108864,mode=1777";
 
 /// Makes the cgroup, directories, files, `/dev/shm` and volumes of the pod; gives the host path of each volume.
 pub(super) async fn prepare(context: &Context) -> Result<BTreeMap<String, PathBuf>, Failure> {
+    if context.plan.sandbox == SandboxKind::Native {
+        // What makes it writes to cgroups sooner after its start than a runtime does.
+        arm();
+    }
     // First of all: parallel creates of some runtimes race for a parent that is not there.
     context
         .cgroup

@@ -3,22 +3,29 @@
 
 mod beneath;
 mod clock;
+mod device_filter;
 mod fds;
 mod files;
 mod id_map;
+mod init;
 mod memory;
 mod namespaces;
 mod process;
 
 pub use beneath::{Leaving, open_beneath};
 pub use clock::{boot_id, now};
+pub use device_filter::deny_devices;
 pub use fds::{MAX_FDS_PER_MESSAGE, connected_pair, receive, send, watch};
 pub use files::{Lock, create_dirs, is_still_at, random, write_atomic, write_atomic_keeping};
 pub use id_map::{IdRange, map_ids, user_namespace};
+pub use init::{
+    close_others_on_exec, filter_system_calls, fork_alone, join_session_keyring, leave,
+    reset_signals,
+};
 pub use memory::release_program;
 pub use namespaces::{
     MountCopy, NetworkNamespaceError, attach_mount, clone_mount, enter_private_mounts,
-    raise_loopback, tcp_socket,
+    raise_loopback, raise_own_loopback, tcp_socket,
 };
 pub use process::{
     Child, SignalFd, become_subreaper, block_signals, die_with_parent, ended_child, lower_priority,

@@ -156,6 +156,15 @@ pub fn raise_loopback(namespace: &Path) -> Result<(), NetworkNamespaceError> {
     in_network(namespace, raise_loopback_here)
 }
 
+/// Brings up `lo` in the network namespace of this process.
+pub fn raise_own_loopback() -> Result<(), NetworkNamespaceError> {
+    raise_loopback_here().map_err(|(call, source)| NetworkNamespaceError::Call {
+        call,
+        namespace: OWN_NETWORK.into(),
+        source,
+    })
+}
+
 fn raise_loopback_here() -> Result<(), Refused> {
     let socket = socket(AddressFamily::INET, SocketType::DGRAM, SocketFlags::empty())?;
     // SAFETY: an all-zero `ifreq` is valid: it is a plain C struct of bytes and integers.

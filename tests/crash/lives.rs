@@ -64,6 +64,7 @@ fn lives(kills: u64, live: impl Fn(&Host, &mut Random) -> u64) {
             eprintln!("life {life}: PODSHIM_SEED={seed}, {made} kills so far");
             let mut random = Random(seed);
             host.set_network(Some(random.of::<&str>(&["none", "none", "none", "bridge"])));
+            host.set_sandbox(Some(random.of::<&str>(&["runtime", "native"])));
             made += live(host, &mut random);
             host.podshim(["delete", "--all", "--grace-period", "0"])
                 .expect(0);

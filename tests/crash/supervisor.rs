@@ -2,12 +2,66 @@
 
 use super::processes::{Life, assert_counted, contents, counter, kill_now};
 use crate::support::{
-    Host, Pod, background, cgroups_of, instance_pids, on_each_runtime, pod, sh, state, status,
-    until,
+    Background, Host, Pod, background, cgroups_of, instance_pids, on_each_runtime, pod, proc_file,
+    sh, state, status, until,
 };
 use serde_json::json;
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+
+/// Pods whose supervisor dies while their sandbox is made.
+const SANDBOX_DEATHS: usize = 6;
+
+/// The parent of whoever makes a sandbox natively on this host, once there is one; `None` when the command has ended before.
+fn until_sandbox_is_made(host: &Host, run: &mut Background) -> Option<i32> {
+    let directory = host.path("");
+    let directory = directory.to_str().expect("a path");
+    loop {
+        let ended = run.ended().is_some();
+        let pids = fs::read_dir("/proc").expect("processes").flatten();
+        let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        for pid in pids {
+            let command = proc_file(pid, "cmdline");
+            if command.contains("\0__sandbox\0") && command.contains(directory) {
+                let status = proc_file(pid, "status");
+                let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+                return parent.and_then(|pid| pid.trim().parse().ok());
+            }
+        }
+        if ended {
+            return None;
+        }
+    }
+}
+
+#[test]
+fn a_supervisor_may_die_while_it_makes_a_sandbox_without_a_runtime() {
+    on_each_runtime(|host| {
+        host.set_sandbox(Some("native"));
+        let manifest = host.manifest(&[pod(json!({"containers": [counter("c")]}))]);
+        let mut met = 0;
+        for _ in 0..SANDBOX_DEATHS {
+            let mut run = host.background(["run", "-d", "-f", manifest.to_str().expect("a path")]);
+            let maker = until_sandbox_is_made(host, &mut run);
+            // It may have been the one that was made, whose parent is the keeper; or gone by now.
+            if let Some(pid) =
+                maker.filter(|pid| proc_file(*pid, "cmdline").contains("__supervisor"))
+            {
+                kill_now(pid);
+                met += 1;
+            }
+            run.wait().expect(0);
+            let pod = host.pod("p");
+            pod.until_running();
+            // One pause, in its cgroup.
+            assert!(pod.pause() > 1);
+            pod.podshim("delete", &["--grace-period", "0"]).expect(0);
+            host.assert_nothing_left();
+        }
+        eprintln!("{met} of {SANDBOX_DEATHS} supervisors died while they made a sandbox");
+    });
+}
 
 /// Waits until a container has said this many lines.
 #[track_caller]

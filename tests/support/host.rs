@@ -22,6 +22,7 @@ pub struct Host {
     directory: TempDir,
     runtime: String,
     network: RefCell<Option<String>>,
+    sandbox: RefCell<Option<String>>,
     cni_path: RefCell<Option<PathBuf>>,
     before: RefCell<Vec<String>>,
     uids: RefCell<BTreeSet<String>>,
@@ -77,6 +78,7 @@ impl Host {
                 .expect("a temporary directory"),
             runtime: runtime.to_owned(),
             network: RefCell::new(Some("none".to_owned())),
+            sandbox: RefCell::default(),
             cni_path: RefCell::default(),
             before: RefCell::default(),
             uids: RefCell::default(),
@@ -93,6 +95,11 @@ impl Host {
     /// enough for most tests.
     pub fn set_network(&self, network: Option<&str>) {
         *self.network.borrow_mut() = network.map(str::to_owned);
+    }
+
+    /// Who makes the sandboxes of pods from now on; `None` means what podshim chooses, or who runs the tests.
+    pub fn set_sandbox(&self, sandbox: Option<&str>) {
+        *self.sandbox.borrow_mut() = sandbox.map(str::to_owned);
     }
 
     /// Where CNI plugins are looked for from now on.
@@ -149,6 +156,9 @@ impl Host {
         }
         if let Some(network) = &*self.network.borrow() {
             command.env("PODSHIM_NETWORK", network);
+        }
+        if let Some(sandbox) = &*self.sandbox.borrow() {
+            command.env("PODSHIM_SANDBOX", sandbox);
         }
         command
     }

@@ -1,6 +1,7 @@
 //! Verbs on manifests.
 
 use crate::base::Quantity;
+use crate::bundle::SandboxKind;
 use crate::cli::network::NetworkArg;
 use crate::pod::Script;
 use clap::builder::BoolishValueParser;
@@ -52,6 +53,15 @@ pub(in crate::cli) struct RunArgs {
     /// Let the pod find the other pods of its namespace on this machine by name, in its /etc/hosts
     #[arg(long, env = "PODSHIM_POD_NAMES", value_parser = BoolishValueParser::new())]
     pub pod_names: bool,
+    /// Who makes the namespaces of the pod and starts pause in them: the OCI runtime, or podshim itself, which saves a call of the runtime
+    #[arg(
+        long,
+        env = "PODSHIM_SANDBOX",
+        value_enum,
+        default_value = "runtime",
+        value_name = "WHO"
+    )]
+    pub sandbox: SandboxArg,
     /// First crash back-off in seconds; the rest doubles up to the longest
     #[arg(long, env = "PODSHIM_BACKOFF_INITIAL", value_name = "SECONDS")]
     pub backoff_initial: Option<f64>,
@@ -100,6 +110,24 @@ pub(in crate::cli) enum LogWhenFull {
     Block,
 }
 
+/// Who makes the sandbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum SandboxArg {
+    /// Pause is a container of the OCI runtime
+    Runtime,
+    /// Pause is started by podshim, from the same kind of bundle
+    Native,
+}
+
+impl From<SandboxArg> for SandboxKind {
+    fn from(arg: SandboxArg) -> SandboxKind {
+        match arg {
+            SandboxArg::Runtime => SandboxKind::Runtime,
+            SandboxArg::Native => SandboxKind::Native,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CheckArgs {
     #[command(flatten)]
@@ -116,6 +144,15 @@ pub(in crate::cli) struct RenderArgs {
     /// json, or a directory to write the bundles into
     #[arg(short, long, default_value = "json", value_name = "json|DIR")]
     pub output: String,
+    /// Who makes the namespaces of the pod and starts pause in them: the OCI runtime, or podshim itself, which saves a call of the runtime
+    #[arg(
+        long,
+        env = "PODSHIM_SANDBOX",
+        value_enum,
+        default_value = "runtime",
+        value_name = "WHO"
+    )]
+    pub sandbox: SandboxArg,
     /// Print the values of secrets
     #[arg(long)]
     pub show_secrets: bool,

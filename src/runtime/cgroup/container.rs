@@ -1,9 +1,11 @@
 //! The cgroup of a container that somebody else named: found by its init, remembered, and looked into after the init is gone.
 
 use crate::base::{InstanceId, Signal};
+use crate::bundle::cpu_weight;
 use crate::runtime::cgroup::{files, v1, v2};
 use crate::runtime::{CgroupError, Layout, Mode, PodCgroup, is_plain_name};
 use crate::sys;
+use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
@@ -64,6 +66,36 @@ impl ContainerCgroup {
             files::write(&directory.join("cgroup.procs"), &pid.to_string())?;
         }
         Ok(())
+    }
+
+    /// Gives it CPU shares, and takes all devices from it. *Errors*: also when the machine cannot keep devices away.
+    pub fn confine(&self, cpu_shares: Option<u64>, no_devices: bool) -> Result<(), CgroupError> {
+        let v2 = self.mode() == Mode::V2;
+        if let Some(shares) = cpu_shares
+            && let Some(directory) = self.directory("cpu")
+        {
+            let (file, value) = match v2 {
+                true => ("cpu.weight", cpu_weight(shares)),
+                false => ("cpu.shares", shares),
+            };
+            // Not every parent of v2 lets the controller go; a weight limits nothing.
+            let path = directory.join(file);
+            if path.exists() {
+                files::write(&path, &value.to_string())?;
+            }
+        }
+        if !no_devices {
+            return Ok(());
+        }
+        let denied = |path: PathBuf, source| CgroupError::Devices { path, source };
+        let Some(directory) = self.directory("devices") else {
+            return Err(denied(self.path(), io::ErrorKind::Unsupported.into()));
+        };
+        if !v2 {
+            return files::write(&directory.join("devices.deny"), "a");
+        }
+        let deny = || sys::deny_devices(std::fs::File::open(&directory)?.as_fd());
+        deny().map_err(|source| denied(directory.clone(), source))
     }
 
     /// Its path below the mounts.
@@ -146,6 +178,47 @@ fn path_of(process: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// One container of each kind of hierarchy that can keep devices away, named for this run.
+    fn confinable() -> Vec<ContainerCgroup> {
+        let Layout { v1, v2 } = Layout::detect().expect("cgroups");
+        let v1 = Layout { v1, v2: None };
+        let kinds = [v1, Layout { v1: Vec::new(), v2 }].into_iter();
+        let kinds =
+            kinds.filter(|layout| layout.v1_mount("devices").is_some() || layout.v2.is_some());
+        let path = PathBuf::from(format!("podshim-unit-devices-{}", std::process::id()));
+        kinds
+            .map(|layout| ContainerCgroup {
+                parent: PodCgroup {
+                    layout,
+                    path: path.clone(),
+                },
+                id: InstanceId("pause-0".into()),
+            })
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn a_confined_process_opens_no_device() {
+        let all = confinable();
+        assert!(!all.is_empty());
+        for cgroup in all {
+            let script = "read word; (: </dev/null) && exit 3; exit 0";
+            let mut child = std::process::Command::new("sh")
+                .args(["-c", script])
+                .stdin(std::process::Stdio::piped())
+                .stderr(std::process::Stdio::null())
+                .spawn()
+                .expect("sh");
+            cgroup.adopt(child.id()).expect("moved");
+            cgroup.confine(Some(2), true).expect("confined");
+            // The end of the pipe lets it go on.
+            drop(child.stdin.take());
+            let status = child.wait().expect("its end");
+            cgroup.parent.remove().await.expect("removed");
+            assert_eq!(status.code(), Some(0), "{:?}", cgroup.mode());
+        }
+    }
 
     #[test]
     fn the_root_this_process_and_strange_paths_are_no_container() {

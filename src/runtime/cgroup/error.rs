@@ -32,6 +32,15 @@ pub enum CgroupError {
         #[source]
         source: io::Error,
     },
+    /// Devices cannot be kept from its processes.
+    #[error("cannot keep devices from cgroup `{}`", path.display())]
+    Devices {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A file could not be read.
     #[error("cannot read `{}`", path.display())]
     Read {
