@@ -41,7 +41,11 @@ fn execute(settings: &Settings, args: &ExecArgs) -> Outcome {
         return Err(Failed::new(Code::Own, message));
     };
     let place = tempfile::tempdir_in(&pod.dir.state).map_err(cannot("make a pid file"))?;
-    let terminal = args.tty.then(|| Terminal::new(place.path())).transpose()?;
+    let mut wait = Wait::new(args.timeout.map(Duration::from_secs))?;
+    let terminal = args
+        .tty
+        .then(|| Terminal::new(place.path(), &wait))
+        .transpose()?;
     let driver = Driver::new(pod.plan.runtime.clone(), pod.dir.file("runtime"));
     let input = ExecInput {
         args: &args.command,
@@ -59,7 +63,6 @@ fn execute(settings: &Settings, args: &ExecArgs) -> Outcome {
     if !args.stdin {
         command.stdin(Stdio::null());
     }
-    let mut wait = Wait::new(args.timeout.map(Duration::from_secs))?;
     sys::with_no_signal_blocked(&mut command);
     let what = format!("run `{}`", argv[0].to_string_lossy());
     arm();

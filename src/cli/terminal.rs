@@ -1,6 +1,7 @@
 //! A terminal in a container, shown on ours: raw mode, its size, what is typed and what is printed.
 
 use crate::cli::exit::{Code, Failed, cannot};
+use crate::cli::wait_child::Wait;
 use crate::stdio::{self, ConsoleError, ConsoleSocket};
 use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
 use std::fs::File;
@@ -31,8 +32,9 @@ pub(super) struct Screen {
 }
 
 impl Terminal {
-    /// Listens in a directory that only we can enter.
-    pub fn new(place: &Path) -> Result<Terminal, Failed> {
+    /// Listens in a directory that only we can enter. There is a [`Wait`] already: the thread that listens would otherwise take
+    /// the signal that tells of a child's end, and nobody would hear of it.
+    pub fn new(place: &Path, _signals_are_held: &Wait) -> Result<Terminal, Failed> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();

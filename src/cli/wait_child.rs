@@ -19,6 +19,7 @@ pub(super) struct Wait {
 
 impl Wait {
     /// From now on what a detached runtime leaves behind is our child, and signals to us are held for it. Time is up after `limit`.
+    /// No thread may have been started before: signals would go to it.
     pub fn new(limit: Option<Duration>) -> Result<Wait, Failed> {
         sys::become_subreaper().map_err(cannot("become a subreaper"))?;
         let caught = [

@@ -155,6 +155,23 @@ fn a_create_that_fails_once_is_a_restart() {
 }
 
 #[test]
+fn a_runtime_that_sends_no_terminal_ends_the_exec_that_wanted_one() {
+    on_each_runtime(|host| {
+        let faulty = Faulty::new(host);
+        let (pod, _) = faulty.start(&one("sleep 1000"));
+        pod.until_running();
+        faulty.fault("exec", "log-error");
+        // It is not waited for as long as one could come.
+        pod.podshim("exec", &["-t", "-c", "c", "--", "true"])
+            .expect(126);
+        faulty.heal("exec");
+        pod.podshim("exec", &["-t", "-c", "c", "--", "sh", "-c", "exit 3"])
+            .expect(3);
+        pod.podshim("delete", &["--force"]).expect(0);
+    });
+}
+
+#[test]
 fn a_delete_that_hangs_does_not_keep_a_pod_from_its_end() {
     on_each_runtime(|host| {
         let faulty = Faulty::new(host);
