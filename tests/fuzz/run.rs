@@ -24,9 +24,10 @@ fn wall_clock() -> Duration {
     clock_gettime(clock).expect("a clock").into()
 }
 
-/// Gives `read` spoilt inputs until time is up. First it gets the corpus itself.
+/// Gives `read` spoilt inputs until time is up. First it gets the corpus itself, with what the guided fuzzer has found.
 pub fn try_out(name: &str, corpus: &[Vec<u8>], mut read: impl FnMut(&[u8])) {
     assert!(!corpus.is_empty(), "{name} has no corpus");
+    let corpus = &[corpus, &found(name)].concat();
     let seconds = number("PODSHIM_FUZZ_SECONDS").unwrap_or(2);
     let mut seed = seed();
     let file = Path::new(env!("CARGO_TARGET_TMPDIR"))
@@ -57,6 +58,18 @@ pub fn try_out(name: &str, corpus: &[Vec<u8>], mut read: impl FnMut(&[u8])) {
     assert!(count > 0 || seconds == 0, "{name}: no input was tried");
     fs::remove_file(&file).expect("a file of ours");
     eprintln!("{name}: {count} inputs");
+}
+
+/// A part of what the guided fuzzer kept of this reader, because each input came somewhere that no other did.
+fn found(name: &str) -> Vec<Vec<u8>> {
+    let directory = format!("tests/fuzz/corpus/{name}");
+    match Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join(&directory)
+        .is_dir()
+    {
+        true => files(&directory, &[""]),
+        false => Vec::new(),
+    }
 }
 
 /// Where somebody wants them, inputs are kept for the guided fuzzer of this name to begin with.
