@@ -44,9 +44,9 @@ pub use input::*;
 pub use json::to_json;
 pub use mounts::WAIT_COMMAND;
 pub use native::{
-    CapabilitySets, Filter, Instruction, MountKind, Namespace, NamespaceKind, NativeMount,
-    NativePlan, NativeUser, PAUSE_SECCOMP, Process as NativeProcess, Refusal, Root as NativeRoot,
-    system_calls,
+    CAPABILITIES, CapabilitySets, Filter, Instruction, MountKind, Namespace, NamespaceKind,
+    NativeMount, NativePlan, NativeUser, PAUSE_SECCOMP, Process as NativeProcess, Refusal,
+    Root as NativeRoot, system_calls,
 };
 pub use neighbours::{Neighbour, fqdn};
 pub use pause::{PAUSE_PROGRAM, SandboxKind, pause_spec};

@@ -12,7 +12,7 @@ mod seccomp;
 mod tests;
 
 use fields::Fields;
-pub use process::{CapabilitySets, NativeUser, Process};
+pub use process::{CAPABILITIES, CapabilitySets, NativeUser, Process};
 pub use root::{MountKind, NativeMount, Root};
 pub use seccomp::{Filter, Instruction, PAUSE_SECCOMP, system_calls};
 use serde_json::Value;

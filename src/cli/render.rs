@@ -88,7 +88,7 @@ fn one<'a>(
         paths: &paths,
         seccomp_localhost: &seccomp_profiles(pod)?,
         apparmor_default: None,
-        sandbox: args.sandbox.into(),
+        sandbox: args.sandbox.who.into(),
         runtime_rro: asks_for_rro(pod) && host::runtime(settings)?.features.rro.unwrap_or(false),
         show_secrets: args.show_secrets,
     });

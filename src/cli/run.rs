@@ -99,7 +99,7 @@ fn plan(
         objects: objects.iter().filter(mine).cloned().collect(),
         runtime: runtime.clone(),
         deadlines: deadlines(args)?,
-        sandbox: args.sandbox.into(),
+        sandbox: args.sandbox.who.into(),
         network: network::resolve(args.network.as_ref(), pod)?,
         pod_names: args.pod_names,
         host,

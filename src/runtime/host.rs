@@ -1,6 +1,6 @@
 //! What this machine is, as the pure functions want to be told it. Reads `/proc`, `/sys`, `/dev` and `/etc`; sends nothing.
 
-use crate::bundle::{CgroupLayout, HostFacts};
+use crate::bundle::{CAPABILITIES, CgroupLayout, HostFacts};
 use crate::runtime::{CgroupError, Layout, Mode, host_devices, small_file};
 use std::io;
 use std::net::{IpAddr, UdpSocket};
@@ -15,50 +15,6 @@ const RESOLVED_UPSTREAM: &str = "/run/systemd/resolve/resolv.conf";
 const ELSEWHERE: [(&str, &str); 2] = [("0.0.0.0:0", "192.0.2.1:9"), ("[::]:0", "[2001:db8::1]:9")];
 /// `CAP_SYS_RESOURCE`. Source: linux/capability.h.
 const CAP_SYS_RESOURCE: u32 = 24;
-/// By number. Source: linux/capability.h.
-const CAPABILITIES: [&str; 41] = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "SETPCAP",
-    "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_ADMIN",
-    "NET_RAW",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_CHROOT",
-    "SYS_PTRACE",
-    "SYS_PACCT",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_NICE",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "MKNOD",
-    "LEASE",
-    "AUDIT_WRITE",
-    "AUDIT_CONTROL",
-    "SETFCAP",
-    "MAC_OVERRIDE",
-    "MAC_ADMIN",
-    "SYSLOG",
-    "WAKE_ALARM",
-    "BLOCK_SUSPEND",
-    "AUDIT_READ",
-    "PERFMON",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-];
 
 /// A fact that nothing can be guessed for is missing.
 #[derive(Debug, thiserror::Error)]

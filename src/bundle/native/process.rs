@@ -53,8 +53,8 @@ pub struct CapabilitySets {
     pub ambient: u64,
 }
 
-/// In the order of their numbers. Source: `linux/capability.h`.
-const CAPABILITIES: [&str; 41] = [
+/// Capabilities without `CAP_`, in the order of their numbers. Source: `linux/capability.h`.
+pub const CAPABILITIES: [&str; 41] = [
     "CHOWN",
     "DAC_OVERRIDE",
     "DAC_READ_SEARCH",

@@ -53,15 +53,8 @@ pub(in crate::cli) struct RunArgs {
     /// Let the pod find the other pods of its namespace on this machine by name, in its /etc/hosts
     #[arg(long, env = "PODSHIM_POD_NAMES", value_parser = BoolishValueParser::new())]
     pub pod_names: bool,
-    /// Who makes the namespaces of the pod and starts pause in them: the OCI runtime, or podshim itself, which saves a call of the runtime
-    #[arg(
-        long,
-        env = "PODSHIM_SANDBOX",
-        value_enum,
-        default_value = "runtime",
-        value_name = "WHO"
-    )]
-    pub sandbox: SandboxArg,
+    #[command(flatten)]
+    pub sandbox: SandboxArgs,
     /// First crash back-off in seconds; the rest doubles up to the longest
     #[arg(long, env = "PODSHIM_BACKOFF_INITIAL", value_name = "SECONDS")]
     pub backoff_initial: Option<f64>,
@@ -138,21 +131,28 @@ pub(in crate::cli) struct CheckArgs {
 }
 
 #[derive(Debug, Args)]
+pub(in crate::cli) struct SandboxArgs {
+    /// Who makes the namespaces of the pod and starts pause in them: the OCI runtime, or podshim itself, which saves a call of the runtime
+    #[arg(
+        id = "sandbox",
+        long = "sandbox",
+        env = "PODSHIM_SANDBOX",
+        value_enum,
+        default_value = "runtime",
+        value_name = "WHO"
+    )]
+    pub who: SandboxArg,
+}
+
+#[derive(Debug, Args)]
 pub(in crate::cli) struct RenderArgs {
     #[command(flatten)]
     pub files: Files,
     /// json, or a directory to write the bundles into
     #[arg(short, long, default_value = "json", value_name = "json|DIR")]
     pub output: String,
-    /// Who makes the namespaces of the pod and starts pause in them: the OCI runtime, or podshim itself, which saves a call of the runtime
-    #[arg(
-        long,
-        env = "PODSHIM_SANDBOX",
-        value_enum,
-        default_value = "runtime",
-        value_name = "WHO"
-    )]
-    pub sandbox: SandboxArg,
+    #[command(flatten)]
+    pub sandbox: SandboxArgs,
     /// Print the values of secrets
     #[arg(long)]
     pub show_secrets: bool,
