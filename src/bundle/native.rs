@@ -38,6 +38,14 @@ pub enum Refusal {
     /// A member that there must be.
     #[error("the native sandbox needs `{0}`")]
     Absent(String),
+    /// The filter of system calls is for another machine.
+    #[error("the seccomp profile is for {filter}, this program for {program}")]
+    Machine {
+        /// The profile's.
+        filter: &'static str,
+        /// Ours.
+        program: &'static str,
+    },
 }
 
 impl Refusal {

@@ -44,14 +44,6 @@ pub enum SandboxError {
     /// The bundle asks for what only a runtime can do. Nothing has been done.
     #[error("{0} (hint: {hint})", hint = Refusal::HINT)]
     Refused(#[from] Refusal),
-    /// The filter of system calls is for another machine. Nothing has been done.
-    #[error("the seccomp profile is for {filter}, this program for {program} (hint: {hint})", hint = Refusal::HINT)]
-    Machine {
-        /// The profile's.
-        filter: &'static str,
-        /// Ours.
-        program: &'static str,
-    },
     /// Something could not be done.
     #[error("cannot {what}")]
     Step {
@@ -78,30 +70,22 @@ fn step<E: Into<io::Error>>(what: impl Into<String>) -> impl FnOnce(E) -> Sandbo
     }
 }
 
-/// Reads a configuration as [`make_sandbox`] does.
-fn read(config: &[u8]) -> Result<NativePlan, SandboxError> {
+/// Reads a configuration for this machine.
+fn read(config: &[u8]) -> Result<NativePlan, Refusal> {
     let plan = NativePlan::read(config)?;
     let program = std::env::consts::ARCH;
     match plan.process.filter.as_ref().map(|filter| filter.machine) {
-        Some(filter) if filter != program => Err(SandboxError::Machine { filter, program }),
+        Some(filter) if filter != program => Err(Refusal::Machine { filter, program }),
         _ => Ok(plan),
     }
 }
 
 /// What would be refused of this configuration of pause, before anything is done.
 pub fn native_problem(config: &[u8]) -> Option<Problem> {
-    let error = NativePlan::read(config).map(|_| read(config));
-    let error = match error {
-        Ok(Ok(_)) => return None,
-        Ok(Err(SandboxError::Machine { filter, program })) => {
-            format!("its seccomp profile is for {filter}, this program for {program}")
-        }
-        Ok(Err(other)) => other.to_string(),
-        Err(refusal) => refusal.to_string(),
-    };
+    let refusal = read(config).err()?;
     Some(Problem {
         what: "cannot make the pod's sandbox without the OCI runtime".into(),
-        why: error,
+        why: refusal.to_string(),
         hint: Refusal::HINT.into(),
         fatal: true,
     })
@@ -281,7 +265,8 @@ mod tests {
         let problem = native_problem(b"{}").expect("no version");
         assert!(problem.fatal, "{problem:?}");
         assert!(problem.hint.contains("--sandbox runtime"), "{problem:?}");
-        let error = read(b"{\"ociVersion\":\"1.0.2\",\"hooks\":{}}").expect_err("no process");
+        let refusal = read(b"{\"ociVersion\":\"1.0.2\",\"hooks\":{}}").expect_err("no process");
+        let error = SandboxError::from(refusal);
         assert!(error.to_string().contains("--sandbox runtime"), "{error}");
     }
 }

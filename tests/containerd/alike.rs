@@ -31,7 +31,7 @@ const IGNORED_SIGNALS: Difference = Difference {
 };
 
 const LOST_OOM: Difference = Difference {
-    why: "the stock shim forgets an OOM kill when it hears of the exit first",
+    why: "the stock shim tells no OOM kill of a cgroup that is gone before it looks",
     is_known: |own, stock| (own, stock) == ("137 \"OOMKilled\"", "137 \"Error\""),
 };
 

@@ -6,6 +6,7 @@ use crate::support::{
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
@@ -282,16 +283,11 @@ fn a_pod_keeps_its_kind_of_sandbox_when_pause_dies_and_when_the_machine_does() {
 fn assert_native(host: &Host, pod: &Pod) {
     let runtime = host.path("state/pods").join(&pod.uid).join("runtime");
     let known = fs::read_dir(runtime).expect("there");
-    let known: Vec<String> = known
-        .map(|entry| {
-            entry
-                .expect("an entry")
-                .file_name()
-                .to_string_lossy()
-                .into_owned()
-        })
+    let known: Vec<_> = known
+        .map(|entry| entry.expect("an entry").file_name())
         .collect();
-    assert!(!known.iter().any(|id| id.starts_with("pause")), "{known:?}");
+    let is_pause = |id: &OsString| id.to_string_lossy().starts_with("pause");
+    assert!(!known.iter().any(is_pause), "{known:?}");
     assert!(pod.pause() > 1);
 }
 
