@@ -6,6 +6,7 @@ use super::place::{Place, known_runtimes};
 use super::service::Service;
 use super::start::OPTIONS;
 use super::{Error, events};
+use crate::supervisor::Quiet;
 use crate::supervisor::task::run_tasks;
 use crate::sys;
 use containerd_shim_protos::shim_async::create_task;
@@ -42,10 +43,8 @@ pub(super) fn serve(args: &Args) -> Result<(), Error> {
     let place = Place {
         socket: args.socket.clone().into(),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let is_over = runtime.block_on(run(args, &place, listener))?;
+    let (runtime, quiet) = Quiet::runtime()?;
+    let is_over = runtime.block_on(run(args, &place, listener, quiet))?;
     if is_over {
         let group = place.group();
         let _lock = group.lock()?;
@@ -57,13 +56,19 @@ pub(super) fn serve(args: &Args) -> Result<(), Error> {
 }
 
 /// Whether the pod is over, and not only this server.
-async fn run(args: &Args, place: &Place, listener: UnixListener) -> Result<bool, Error> {
+async fn run(
+    args: &Args,
+    place: &Place,
+    listener: UnixListener,
+    quiet: Quiet,
+) -> Result<bool, Error> {
     let group = place.group();
     let options = std::fs::read(group.dir.join(OPTIONS)).ok();
     let options = options.and_then(|text| serde_json::from_slice(&text).ok());
     let options: ShimOptions = options.unwrap_or_default();
     let (sender, receiver) = mpsc::unbounded_channel();
-    let (tasks, all) = run_tasks(group, args.namespace.clone(), known_runtimes(), sender);
+    let known = known_runtimes();
+    let (tasks, all) = run_tasks(group, args.namespace.clone(), known, sender, quiet);
     let address = std::env::var("TTRPC_ADDRESS").unwrap_or_default();
     let namespace = args.namespace.clone();
     let publisher =

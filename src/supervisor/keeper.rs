@@ -111,7 +111,7 @@ impl Keeper {
         let timeout = self.restart_at.map_or(PollTimeout::NONE, |at| {
             PollTimeout::try_from(at.since(now)).unwrap_or(PollTimeout::MAX)
         });
-        sys::release_program();
+        sys::release_idle();
         let (signalled, spoken_to) = self.wait(timeout)?;
         if spoken_to {
             self.listen_to_supervisor();

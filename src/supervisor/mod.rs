@@ -31,6 +31,7 @@ mod network;
 mod parts;
 mod pipes;
 mod plan;
+mod quiet;
 mod record;
 mod recover;
 mod remnants;
@@ -53,6 +54,7 @@ pub use keeper::{HOPELESS, KEEPER_SIGNALS, KEEPER_VERB, REPLACED, SUPERVISOR_VER
 pub use link::{HOST_MOUNTS, LINK};
 pub use network::NETWORK_VERB;
 pub use plan::Plan;
+pub use quiet::Quiet;
 pub use run::supervise;
 pub use sandbox::volume_dirs;
 pub use snapshot::{

@@ -10,20 +10,15 @@ use crate::supervisor::logs::MAX_NOTES;
 use crate::supervisor::names::Names;
 use crate::supervisor::remnants;
 use crate::supervisor::world::{Completion, Haste, World};
-use crate::supervisor::{End, Hands, PLAN, Plan, SNAPSHOT, Snapshot, SupervisorError};
+use crate::supervisor::{End, Hands, PLAN, Plan, Quiet, SNAPSHOT, Snapshot, SupervisorError};
 use crate::sys;
 use std::collections::HashMap;
 use std::future::Future;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
-
-/// After so long without anything to do the program lets go of its pages: longer than the pauses within a start or a stop.
-const QUIET: Duration = Duration::from_secs(1);
 
 /// How long a supervisor that is replaced waits for the operations that run: those of a runtime take tenths of a second. What is
 /// cut off is found and done again by the next one.
@@ -37,26 +32,15 @@ where
     S: FnOnce(UnixListener, Handle) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
-    let is_quiet = Arc::new(AtomicBool::new(false));
-    let at_park = Arc::clone(&is_quiet);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        // The last thing before the thread waits: whatever ran after it would be mapped again.
-        .on_thread_park(move || {
-            if at_park.swap(false, Ordering::Relaxed) {
-                sys::release_program();
-            }
-        })
-        .build()
-        .map_err(SupervisorError::Loop)?;
-    runtime.block_on(run(dir, keeper, serve, is_quiet))
+    let (runtime, quiet) = Quiet::runtime().map_err(SupervisorError::Loop)?;
+    runtime.block_on(run(dir, keeper, serve, quiet))
 }
 
 async fn run<S, F>(
     dir: PodDir,
     keeper: OwnedFd,
     serve: S,
-    is_quiet: Arc<AtomicBool>,
+    quiet: Quiet,
 ) -> Result<End, SupervisorError>
 where
     S: FnOnce(UnixListener, Handle) -> F,
@@ -119,7 +103,7 @@ where
         noted,
         requests: 0,
         terminations: 0,
-        is_quiet,
+        quiet,
         leave_by: None,
     }
     .run(first, is_new, ended, notes)
@@ -175,8 +159,7 @@ struct Loop {
     noted: mpsc::Receiver<Input>,
     requests: u64,
     terminations: u32,
-    /// Set when there has been nothing to do for a while.
-    is_quiet: Arc<AtomicBool>,
+    quiet: Quiet,
     /// Another program goes on with the pod: as soon as no operation runs, at the latest then.
     leave_by: Option<Mono>,
 }
@@ -240,7 +223,7 @@ impl Loop {
                     self.world.read_new_exits();
                 }
                 () = names.changed() => self.world.tell_names(),
-                () = rest(&self.is_quiet) => {}
+                () = self.quiet.rest() => {}
             }
         }
         Ok(match self.world.context.plan.remove_at_end {
@@ -428,13 +411,6 @@ impl Loop {
             changed
         });
     }
-}
-
-/// Says when there has been nothing to do for a while; then there is still nothing to do.
-async fn rest(is_quiet: &AtomicBool) {
-    tokio::time::sleep(QUIET).await;
-    is_quiet.store(true, Ordering::Relaxed);
-    std::future::pending().await
 }
 
 /// Waits until a moment of the machine's clock; for ever without one.

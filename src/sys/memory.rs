@@ -2,10 +2,53 @@
 
 use nix::libc;
 use std::ffi::{c_int, c_void};
+use std::mem::MaybeUninit;
+
+/// Below the frame that looks where the stack ends so much of it is kept: for the rest of that frame, and for what it calls.
+const KEPT_BELOW: usize = 4096;
+
+/// Gives back what only the work before needed: of the program, and of the stack of the calling thread.
+pub fn release_idle() {
+    release_stack();
+    release_program();
+}
+
+/// Gives back the stack below this frame: how deep calls once went is not how deep they are. What is called next finds zeroes
+/// where it makes its frames.
+#[inline(never)]
+fn release_stack() {
+    let here = 0_u8;
+    let here = (&raw const here).addr();
+    let mut attributes = MaybeUninit::uninit();
+    let (mut lowest, mut size) = (std::ptr::null_mut(), 0);
+    // SAFETY: both fill what they are given; the attributes are only used, and destroyed, if they were made.
+    let is_known = unsafe {
+        libc::pthread_getattr_np(libc::pthread_self(), attributes.as_mut_ptr()) == 0 && {
+            let code = libc::pthread_attr_getstack(attributes.as_ptr(), &mut lowest, &mut size);
+            libc::pthread_attr_destroy(attributes.as_mut_ptr());
+            code == 0
+        }
+    };
+    let page = page_size();
+    let end = here.saturating_sub(KEPT_BELOW) / page * page;
+    let begin = lowest.addr().next_multiple_of(page);
+    if !is_known || begin >= end || end >= lowest.addr() + size {
+        return;
+    }
+    // SAFETY: the range is part of this thread's own stack, below every frame that lives and out of reach of what this one calls:
+    // no value is there. A part that the stack has not grown to has no pages; nothing else can be in it.
+    unsafe { libc::madvise(lowest.with_addr(begin), end - begin, libc::MADV_DONTNEED) };
+}
+
+fn page_size() -> usize {
+    // SAFETY: it takes a number and answers with one.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(page).unwrap_or(4096)
+}
 
 /// Lets go of the pages of this program's code and constants: they stay in the page cache, shared, and come back one by one as
 /// they are used. Starting maps megabytes of them that waiting does not need.
-pub fn release_program() {
+fn release_program() {
     // SAFETY: the callback fits the type, keeps no pointer, and takes no data.
     unsafe { libc::dl_iterate_phdr(Some(release_object), std::ptr::null_mut()) };
 }
@@ -25,10 +68,7 @@ unsafe extern "C" fn release_object(
             std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)),
         )
     };
-    // SAFETY: it takes a number and answers with one.
-    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) }
-        .max(1)
-        .cast_unsigned();
+    let page = page_size() as u64;
     for header in headers {
         if header.p_type != libc::PT_LOAD || header.p_flags & libc::PF_W != 0 {
             continue;
@@ -65,5 +105,52 @@ mod tests {
         release_program();
         let after = file_kib();
         assert!(after < before, "{after} KiB of {before} KiB are left");
+    }
+
+    /// Goes down so many frames of 4 KiB, and is back.
+    #[inline(never)]
+    fn dive(frames: usize) -> usize {
+        let frame = std::hint::black_box([frames; 512]);
+        match frames {
+            0 => frame[7],
+            _ => dive(frames - 1) + std::hint::black_box(frame)[511],
+        }
+    }
+
+    /// Resident pages of the mapping that this address is in, in KiB. Source: proc_pid_smaps(5).
+    fn resident_around(address: usize) -> u64 {
+        let maps = std::fs::read_to_string("/proc/thread-self/smaps").expect("smaps");
+        let mut is_here = false;
+        for line in maps.lines() {
+            let first = line.split_whitespace().next().unwrap_or_default();
+            let number = |text| usize::from_str_radix(text, 16).ok();
+            let ends = first.split_once('-');
+            if let Some((Some(from), Some(to))) = ends.map(|(a, b)| (number(a), number(b))) {
+                is_here = (from..to).contains(&address);
+            } else if is_here && let Some(rest) = line.strip_prefix("Rss:") {
+                let kib = rest.split_whitespace().next();
+                return kib.and_then(|kib| kib.parse().ok()).expect("a number");
+            }
+        }
+        panic!("no mapping has {address:x}");
+    }
+
+    #[test]
+    fn the_stack_that_is_not_in_use_is_given_back() {
+        let thread = std::thread::Builder::new().stack_size(4 << 20);
+        let ran = thread.spawn(|| {
+            let kept = std::hint::black_box([7_u8; 20_000]);
+            let here = (&raw const kept).addr();
+            assert_eq!(dive(256), (0..=256).sum::<usize>());
+            let deep = resident_around(here);
+            release_idle();
+            let flat = resident_around(here);
+            assert!(deep > 1024, "{deep} KiB is not deep");
+            assert!(flat + 1024 <= deep, "{flat} KiB of {deep} KiB are left");
+            assert!(std::hint::black_box(kept).iter().all(|byte| *byte == 7));
+            // What was given back is there again when it is needed.
+            assert_eq!(dive(256), (0..=256).sum::<usize>());
+        });
+        ran.expect("a thread").join().expect("it ran");
     }
 }

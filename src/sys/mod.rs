@@ -22,7 +22,7 @@ pub use init::{
     close_others_on_exec, filter_system_calls, fork_alone, join_session_keyring, leave,
     reset_signals,
 };
-pub use memory::release_program;
+pub use memory::release_idle;
 pub use namespaces::{
     MountCopy, NetworkNamespaceError, attach_mount, clone_mount, enter_private_mounts,
     raise_loopback, raise_own_loopback, tcp_socket,

@@ -1,5 +1,6 @@
 //! The loop: one task that owns every container.
 
+use crate::supervisor::Quiet;
 use crate::supervisor::task::container::Container;
 use crate::supervisor::task::create::{Context, Made};
 use crate::supervisor::task::exits::{watch, watch_oom};
@@ -23,8 +24,6 @@ use tokio::time::{Instant, sleep_until};
 
 /// How long the loop stays after its last container is gone, if it was once told to end: whoever deleted it may say so again.
 const LAST_WORD: Duration = Duration::from_secs(3);
-/// Quiet for so long, it gives back what it does not need to wait.
-const QUIET: Duration = Duration::from_secs(1);
 
 /// A job that is done.
 pub(super) enum Done {
@@ -58,13 +57,15 @@ pub(super) struct Loop {
     pub end_now: bool,
 }
 
-/// Makes the loop of one shim, and the way into it. `group` is its directory, `known` the file that remembers runtimes. The loop
-/// ends when it is told to and has no container; dropped earlier, containers go on without it.
+/// Makes the loop of one shim, and the way into it. `group` is its directory, `known` the file that remembers runtimes, `quiet` is
+/// told when there is nothing to do. The loop ends when it is told to and has no container; dropped earlier, containers go on
+/// without it.
 pub fn run_tasks(
     group: Group,
     namespace: String,
     known: PathBuf,
     events: mpsc::UnboundedSender<TaskEvent>,
+    quiet: Quiet,
 ) -> (Tasks, impl Future<Output = std::io::Result<()>>) {
     let (sender, requests) = mpsc::channel(MAX_WAITING_REQUESTS);
     let state = Loop {
@@ -81,38 +82,35 @@ pub fn run_tasks(
         end_when_empty: false,
         end_now: false,
     };
-    (Tasks(sender), state.run(requests))
+    (Tasks(sender), state.run(requests, quiet))
 }
 
 impl Loop {
-    async fn run(mut self, mut requests: mpsc::Receiver<Request>) -> std::io::Result<()> {
+    async fn run(
+        mut self,
+        mut requests: mpsc::Receiver<Request>,
+        quiet: Quiet,
+    ) -> std::io::Result<()> {
         let mut children = signal(SignalKind::child())?;
         let mut end_at: Option<Instant> = None;
-        let mut is_quiet = false;
         while !self.end_now {
             let end = end_at;
             let event = tokio::select! {
                 biased;
-                Some(watched) = self.watches.join_next(), if !self.watches.is_empty() => Some(Event::Watched(watched)),
-                Some(done) = self.jobs.join_next(), if !self.jobs.is_empty() => Some(Event::Done(done)),
-                _ = children.recv() => Some(Event::Child),
-                Some(request) = requests.recv() => Some(Event::Request(request)),
+                Some(watched) = self.watches.join_next(), if !self.watches.is_empty() => Event::Watched(watched),
+                Some(done) = self.jobs.join_next(), if !self.jobs.is_empty() => Event::Done(done),
+                _ = children.recv() => Event::Child,
+                Some(request) = requests.recv() => Event::Request(request),
                 () = sleep_until(end.unwrap_or_else(Instant::now)), if end.is_some() => break,
-                () = tokio::time::sleep(QUIET), if !is_quiet => None,
+                () = quiet.rest() => continue,
             };
-            is_quiet = event.is_none();
             match event {
-                Some(Event::Watched(Ok(Watched::Ended(target, ended)))) => {
-                    self.ended(&target, ended)
-                }
-                Some(Event::Watched(Ok(Watched::Oom(id, watch, more)))) => {
-                    self.oom(id, watch, more)
-                }
-                Some(Event::Done(Ok(done))) => self.done(done),
-                Some(Event::Request(request)) => self.handle(request),
+                Event::Watched(Ok(Watched::Ended(target, ended))) => self.ended(&target, ended),
+                Event::Watched(Ok(Watched::Oom(id, watch, more))) => self.oom(id, watch, more),
+                Event::Done(Ok(done)) => self.done(done),
+                Event::Request(request) => self.handle(request),
                 // A task that was cancelled or a child: there is nothing to say, but perhaps to reap.
-                Some(Event::Watched(Err(_)) | Event::Done(Err(_)) | Event::Child) => {}
-                None => sys::release_program(),
+                Event::Watched(Err(_)) | Event::Done(Err(_)) | Event::Child => {}
             }
             self.reap_strangers();
             let may_end = self.end_when_empty && self.containers.is_empty();
