@@ -20,7 +20,7 @@ pub(super) use manifest::{
 };
 use std::path::PathBuf;
 pub(super) use store::{ImageArgs, ImageVerb, VolumeArgs, VolumeVerb};
-use tracing_subscriber::filter::LevelFilter;
+use tracing::level_filters::LevelFilter;
 
 /// Run Kubernetes pods with nothing but an OCI runtime.
 #[derive(Debug, Parser)]

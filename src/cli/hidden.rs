@@ -21,6 +21,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use tracing::level_filters::LevelFilter;
 
 /// Runs the life that the first argument names, if it names one; its exit code.
 pub(super) fn main(argv: &[OsString]) -> Option<u8> {
@@ -71,7 +72,7 @@ fn keeper(state: &OsString, data: &OsString) -> Result {
 
 /// Its exit code tells the keeper what to do next.
 fn supervisor(state: &OsString, data: &OsString, link: &OsString) -> u8 {
-    report::start_logging(tracing_subscriber::filter::LevelFilter::INFO);
+    sys::log_to_stderr(LevelFilter::INFO);
     if link != LINK {
         report::say(format_args!(
             "error: cannot follow a keeper that speaks version {} of our protocol",

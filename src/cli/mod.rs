@@ -53,6 +53,7 @@ mod wait_child;
 mod why;
 mod wreck;
 
+use crate::sys;
 use args::{Cli, Verb};
 use clap::{CommandFactory, FromArgMatches};
 pub use exit::{Code, Failed};
@@ -68,7 +69,7 @@ pub fn main() -> u8 {
     let matches = Cli::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
     let json = cli.global.log_format == args::LogFormat::Json;
-    report::start_logging(cli.global.log_level);
+    sys::log_to_stderr(cli.global.log_level);
     let settings = Settings::new(&cli.global);
     let result = match cli.verb {
         Verb::Run(args) => run::run(&settings, &args),

@@ -1,10 +1,9 @@
-//! Errors as people read them, and the log of this process. The only place that joins a chain of causes.
+//! Errors as people read them. The only place that joins a chain of causes.
 
 use crate::cli::exit::{Code, Failed, Outcome};
 use serde_json::json;
 use std::error::Error;
 use std::io::Write;
-use tracing_subscriber::filter::LevelFilter;
 
 /// Prints an error and its hint; gives the exit code.
 pub(super) fn print(failed: &Failed, as_json: bool) -> u8 {
@@ -75,15 +74,4 @@ pub(super) fn warn(message: impl std::fmt::Display) {
 /// A line on standard error. Where it goes may be a full disk or a reader that has gone: that is no reason to end.
 pub(super) fn say(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
-}
-
-/// Sends what this process logs to standard error.
-pub(super) fn start_logging(level: LevelFilter) {
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_max_level(level)
-        .with_ansi(false)
-        // It would print them, which ends the process where standard error is a file on a full disk.
-        .log_internal_errors(false);
-    subscriber.with_target(false).init();
 }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use tracing_subscriber::filter::LevelFilter;
+use tracing::level_filters::LevelFilter;
 
 /// The names of the same service. Source: containerd 1.6 and 2.x.
 const SERVICES: [&str; 2] = ["containerd.task.v2.Task", "containerd.task.v3.Task"];
@@ -114,11 +114,5 @@ fn log_to_containerd(debug: bool) {
     } else {
         LevelFilter::WARN
     };
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_max_level(level)
-        .with_ansi(false)
-        .with_target(false)
-        .log_internal_errors(false)
-        .init();
+    sys::log_to_stderr(level);
 }

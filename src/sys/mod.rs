@@ -1,5 +1,5 @@
 //! The system calls that the libraries do not wrap safely, and small disciplines every effect shares: clocks, pidfds, passing
-//! file descriptors, whole-file writes, locks, namespaces, memory. The only place with `unsafe`. Imports `base` only; no rules.
+//! file descriptors, whole-file writes, locks, namespaces, memory, the log of this process. The only place with `unsafe`. Imports `base` only; no rules.
 
 mod beneath;
 mod clock;
@@ -8,6 +8,7 @@ mod fds;
 mod files;
 mod id_map;
 mod init;
+mod log;
 mod memory;
 mod namespaces;
 mod process;
@@ -22,6 +23,7 @@ pub use init::{
     close_others_on_exec, filter_system_calls, fork_alone, join_session_keyring, leave,
     reset_signals,
 };
+pub use log::log_to_stderr;
 pub use memory::release_idle;
 pub use namespaces::{
     MountCopy, NetworkNamespaceError, attach_mount, clone_mount, enter_private_mounts,
