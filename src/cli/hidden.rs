@@ -17,7 +17,7 @@ use serde::Serialize;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{ErrorKind, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -31,6 +31,18 @@ pub(super) fn main(argv: &[OsString]) -> Option<u8> {
     let result = match (verb.to_str()?, rest) {
         (KEEPER_VERB, [state, data]) => keeper(state, data),
         (SUPERVISOR_VERB, [state, data, link]) => return Some(supervisor(state, data, link)),
+        (verb, rest) => helper(verb, rest)?,
+    };
+    Some(match result {
+        Ok(()) => 0,
+        Err(error) => say(error.as_ref()),
+    })
+}
+
+/// The lives that are short. Not in the frame of those that are long.
+#[inline(never)]
+fn helper(verb: &str, rest: &[OsString]) -> Option<Result> {
+    Some(match (verb, rest) {
         (REMOVE_VERB, [state, data]) => remove(state, data),
         (IMAGE_VERB, [data, reference, policy]) => image_helper(data, reference, policy),
         (NETWORK_VERB, [operation, state, data, pid, start_time]) => network_helper(
@@ -43,10 +55,6 @@ pub(super) fn main(argv: &[OsString]) -> Option<u8> {
         (SANDBOX_VERB, [bundle, pid_file, log, id]) => sandbox_helper(bundle, pid_file, (log, id)),
         (PROBE_VERB, [task, host]) => probe_helper(task, host),
         _ => return None,
-    };
-    Some(match result {
-        Ok(()) => 0,
-        Err(error) => say(error.as_ref()),
     })
 }
 
@@ -59,7 +67,8 @@ type Result = std::result::Result<(), Box<dyn std::error::Error>>;
 
 /// Standard input as a descriptor of our own.
 fn stdin() -> std::io::Result<OwnedFd> {
-    std::io::stdin().as_fd().try_clone_to_owned()
+    // That of the standard library has a buffer, which would stay.
+    rustix::stdio::stdin().try_clone_to_owned()
 }
 
 fn keeper(state: &OsString, data: &OsString) -> Result {

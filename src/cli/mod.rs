@@ -66,6 +66,12 @@ pub fn main() -> u8 {
     if let Some(code) = hidden::main(&argv) {
         return code;
     }
+    command()
+}
+
+/// One command. A function of its own: its frame has room for what all verbs need, and would stay below those that live long.
+#[inline(never)]
+fn command() -> u8 {
     let matches = Cli::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
     let json = cli.global.log_format == args::LogFormat::Json;

@@ -13,7 +13,6 @@ use containerd_shim_protos::shim_async::create_task;
 use containerd_shim_protos::ttrpc::asynchronous::Server;
 use containerd_shim_protos::ttrpc::asynchronous::transport::Listener;
 use rustix::fs::{Mode, OFlags};
-use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +30,7 @@ pub(super) fn serve(args: &Args) -> Result<(), Error> {
     if args.socket.is_empty() || args.namespace.is_empty() {
         return Err("cannot serve: containerd starts this with `start`".into());
     }
-    let listener = UnixListener::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+    let listener = UnixListener::from(rustix::stdio::stdin().try_clone_to_owned()?);
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
     nix::unistd::dup2_stdin(&null)?;
     // A signal to the process group of containerd is not for the pod.

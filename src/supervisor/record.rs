@@ -6,6 +6,7 @@ use crate::pod::Event;
 use crate::store::{PodDir, append_event};
 use crate::supervisor::{SNAPSHOT, SNAPSHOT_BEFORE, SupervisorError};
 use crate::sys;
+use sha2::{Digest, Sha256};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
@@ -21,8 +22,8 @@ const MAX_EVENTS: usize = 256;
 pub(super) struct Record {
     snapshot: PathBuf,
     before: PathBuf,
-    /// The snapshot as last written.
-    written: Vec<u8>,
+    /// Digest of the snapshot as last written.
+    written: Option<[u8; 32]>,
     log: File,
     /// Events that are not written yet, oldest first.
     events: VecDeque<Event>,
@@ -38,7 +39,7 @@ impl Record {
         Ok(Record {
             snapshot: dir.file(SNAPSHOT),
             before: dir.file(SNAPSHOT_BEFORE),
-            written: Vec::new(),
+            written: None,
             log,
             events: VecDeque::new(),
             again_at: None,
@@ -75,9 +76,10 @@ impl Record {
     }
 
     fn write_snapshot(&mut self, snapshot: Vec<u8>) -> io::Result<()> {
-        if self.written != snapshot {
+        let digest = Some(Sha256::digest(&snapshot).into());
+        if self.written != digest {
             sys::write_atomic_keeping(&self.snapshot, &self.before, &snapshot, 0o600)?;
-            self.written = snapshot;
+            self.written = digest;
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ use crate::sys;
 use std::collections::HashMap;
 use std::future::Future;
 use std::os::fd::{AsFd, OwnedFd};
+use std::pin::Pin;
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::net::UnixListener;
@@ -33,7 +34,22 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     let (runtime, quiet) = Quiet::runtime().map_err(SupervisorError::Loop)?;
-    runtime.block_on(run(dir, keeper, serve, quiet))
+    runtime.block_on(boxed(dir, keeper, serve, quiet))
+}
+
+/// The loop behind a pointer: by value, each caller between here and its first poll would have a copy on the stack, and keep it.
+#[inline(never)]
+fn boxed<S, F>(
+    dir: PodDir,
+    keeper: OwnedFd,
+    serve: S,
+    quiet: Quiet,
+) -> Pin<Box<impl Future<Output = Result<End, SupervisorError>>>>
+where
+    S: FnOnce(UnixListener, Handle) -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
+    Box::pin(run(dir, keeper, serve, quiet))
 }
 
 async fn run<S, F>(
@@ -57,6 +73,8 @@ where
     let mut plan = plan.ok_or_else(|| SupervisorError::NoPlan(dir.state.clone()))?;
     // For those who show the pod; they read it from the file.
     plan.pod.object = serde_json::Value::Null;
+    // A copy has no room to spare, as lists have that were read item by item.
+    plan = plan.clone();
     let path = dir.file(SNAPSHOT);
     let snapshot = Snapshot::read(&dir).map_err(|source| SupervisorError::Read { path, source })?;
     let settings = plan.settings();

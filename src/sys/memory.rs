@@ -5,7 +5,7 @@ use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
 
 /// Below the frame that looks where the stack ends so much of it is kept: for the rest of that frame, and for what it calls.
-const KEPT_BELOW: usize = 4096;
+const KEPT_BELOW: usize = 2048;
 
 /// Gives back what only the work before needed: of the program, and of the stack of the calling thread.
 pub fn release_idle() {
