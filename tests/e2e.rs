@@ -28,4 +28,5 @@ mod e2e {
     mod sharing;
     mod sub_paths;
     mod volumes;
+    mod watching;
 }

@@ -12,7 +12,7 @@ use crate::cli::exit::{DONE, Outcome, cannot};
 use crate::cli::settings::Settings;
 use crate::cli::{get, pods, report, why};
 use crate::pod::{Event, Explanation};
-use crate::store::read_events;
+use crate::store::{EVENTS, read_events};
 use crate::sys;
 use serde_json::Value;
 use tree::Tree;
@@ -21,7 +21,7 @@ pub(super) fn describe(settings: &Settings, args: &PodArgs) -> Outcome {
     let mut texts = Vec::new();
     for name in &args.pods {
         let pod = pods::find(settings, name)?;
-        let events = read_events(&pod.dir.file("events.jsonl"));
+        let events = read_events(&pod.dir.file(EVENTS));
         let events = events.map_err(cannot("read the event log"))?;
         let now = sys::now();
         let explanations = why::explanations(&pod, now, Default::default()).unwrap_or_default();

@@ -50,6 +50,7 @@ mod version;
 mod volume;
 mod wait;
 mod wait_child;
+mod watch;
 mod why;
 mod wreck;
 

@@ -1,7 +1,8 @@
 //! The system calls that the libraries do not wrap safely, and small disciplines every effect shares: clocks, pidfds, passing
-//! file descriptors, whole-file writes, locks, namespaces, memory. The only place with `unsafe`. Imports `base` only; no rules.
+//! file descriptors, whole-file writes, waiting for files to change, locks, namespaces, memory. The only place with `unsafe`. Imports `base` only; no rules.
 
 mod beneath;
+mod changes;
 mod clock;
 mod device_filter;
 mod fds;
@@ -13,9 +14,10 @@ mod namespaces;
 mod process;
 
 pub use beneath::{Leaving, open_beneath};
+pub use changes::Changes;
 pub use clock::{boot_id, now};
 pub use device_filter::deny_devices;
-pub use fds::{MAX_FDS_PER_MESSAGE, connected_pair, receive, send, watch};
+pub use fds::{MAX_FDS_PER_MESSAGE, connected_pair, has_hung_up, receive, send, watch};
 pub use files::{Lock, create_dirs, is_still_at, random, write_atomic, write_atomic_keeping};
 pub use id_map::{IdRange, map_ids, user_namespace};
 pub use init::{
