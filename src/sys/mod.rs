@@ -18,7 +18,9 @@ pub use changes::Changes;
 pub use clock::{boot_id, now};
 pub use device_filter::deny_devices;
 pub use fds::{MAX_FDS_PER_MESSAGE, connected_pair, has_hung_up, receive, send, watch};
-pub use files::{Lock, create_dirs, is_still_at, random, write_atomic, write_atomic_keeping};
+pub use files::{
+    Lock, create_dirs, is_still_at, random, remove_unfinished, write_atomic, write_atomic_keeping,
+};
 pub use id_map::{IdRange, map_ids, user_namespace};
 pub use init::{
     close_others_on_exec, filter_system_calls, fork_alone, join_session_keyring, leave,
