@@ -27,6 +27,14 @@ pub enum SandboxKind {
 }
 
 impl SandboxKind {
+    /// As people write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            SandboxKind::Runtime => "runtime",
+            SandboxKind::Native => "native",
+        }
+    }
+
     /// The text of the seccomp profile that pause has there.
     pub fn seccomp(self) -> &'static str {
         match self {
