@@ -14,6 +14,7 @@ mod doctor;
 mod events;
 mod exec;
 mod exec_helper;
+mod exec_parent;
 mod exit;
 mod follow;
 mod foreground;

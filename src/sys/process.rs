@@ -257,6 +257,13 @@ impl SignalFd {
         let _ = poll(&mut fds, time);
         self.take()
     }
+
+    /// Waits for a signal or for something to read elsewhere, or its end; whether it is there.
+    pub fn wait_or(&self, other: impl AsFd) -> bool {
+        let mut fds = [self.0.as_fd(), other.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        let ready = poll(&mut fds, PollTimeout::NONE);
+        ready.is_ok() && fds[1].any().unwrap_or(false)
+    }
 }
 
 impl AsFd for SignalFd {
