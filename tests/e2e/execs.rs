@@ -1,15 +1,17 @@
 //! Who waits for a command in a container: whatever becomes of `podshim exec`, the container can end.
 
-use crate::support::{Background, Host, Pod, on_each_runtime, pod, sh, until};
+use crate::support::{Background, Host, Pod, on_each_runtime, pod, sh, state, status, until, with};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs;
+use std::time::Duration;
 
 /// A pod whose container ends when it is told, with a command that runs in it for ever.
-fn busy(host: &Host, terminal: bool) -> (Pod<'_>, Background) {
+fn busy(host: &Host, terminal: bool, spec: Value) -> (Pod<'_>, Background) {
     let script = "until test -e /tmp/go; do sleep 0.1; done";
-    let pod = host.start(&pod(json!({"containers": [sh("c", script)]})));
+    let containers = json!({"containers": [sh("c", script)]});
+    let pod = host.start(&pod(with(containers, spec)));
     pod.until_running();
     let flags = if terminal { "-it" } else { "-i" };
     let command = "touch /tmp/in; exec sleep 1000";
@@ -34,7 +36,7 @@ fn children(pid: i32) -> Vec<i32> {
 fn an_exec_that_is_stopped_keeps_no_container_from_ending() {
     on_each_runtime(|host| {
         for terminal in [false, true] {
-            let (pod, exec) = busy(host, terminal);
+            let (pod, exec) = busy(host, terminal, json!({}));
             signal(exec.pid(), Signal::SIGSTOP);
             pod.exec("c", "touch /tmp/go").expect(0);
             pod.until_phase("Succeeded");
@@ -42,7 +44,7 @@ fn an_exec_that_is_stopped_keeps_no_container_from_ending() {
             assert_eq!(exec.wait().code, Some(137), "its namespace ended");
             pod.podshim("delete", &[]).expect(0);
 
-            let (pod, exec) = busy(host, terminal);
+            let (pod, exec) = busy(host, terminal, json!({}));
             signal(exec.pid(), Signal::SIGSTOP);
             pod.podshim("delete", &[]).expect(0);
             signal(exec.pid(), Signal::SIGCONT);
@@ -54,7 +56,7 @@ fn an_exec_that_is_stopped_keeps_no_container_from_ending() {
 #[test]
 fn an_exec_that_is_killed_leaves_a_command_that_can_end() {
     on_each_runtime(|host| {
-        let (pod, mut exec) = busy(host, false);
+        let (pod, mut exec) = busy(host, false, json!({}));
         let [waiter] = children(exec.pid())[..] else {
             panic!("one waits for the command");
         };
@@ -71,7 +73,7 @@ fn an_exec_that_is_killed_leaves_a_command_that_can_end() {
         });
         pod.podshim("delete", &[]).expect(0);
 
-        let (pod, exec) = busy(host, false);
+        let (pod, exec) = busy(host, false, json!({}));
         signal(children(exec.pid())[0], Signal::SIGKILL);
         let ran = exec.wait();
         assert_eq!(ran.code, Some(125), "{}", ran.stderr);
@@ -81,5 +83,41 @@ fn an_exec_that_is_killed_leaves_a_command_that_can_end() {
             ran.stderr
         );
         pod.podshim("delete", &[]).expect(0);
+    });
+}
+
+#[test]
+fn what_is_made_in_a_sandbox_whose_pause_is_dying_is_no_fault_of_the_container() {
+    on_each_runtime(|host| {
+        for kind in ["runtime", "native"] {
+            host.set_sandbox(Some(kind));
+            let spec = json!({"restartPolicy": "Always", "shareProcessNamespace": true});
+            let (pod, exec) = busy(host, false, spec);
+            // Of all that pause takes along, one is not reaped: it cannot end, while the container has ended and is made again.
+            let [parent] = children(exec.pid())[..] else {
+                panic!("one waits for the command");
+            };
+            signal(parent, Signal::SIGSTOP);
+            signal(pod.pause(), Signal::SIGKILL);
+            let again = host.path("state/pods").join(&pod.uid).join("instances/c-1");
+            until(30, "the container is made again", || match again.exists() {
+                true => Ok(()),
+                false => Err("not yet".to_owned()),
+            });
+            // Time for the runtime to fail.
+            std::thread::sleep(Duration::from_millis(500));
+            signal(parent, Signal::SIGCONT);
+            exec.wait();
+            let json = pod.until("it runs in another sandbox", |pod| {
+                status(pod, "c")["restartCount"] != 0 && state(pod, "c").0 == "running"
+            });
+            assert_eq!(status(&json, "c")["restartCount"], 1, "{json:#}");
+            let told = pod.podshim("events", &[]).expect(0).text();
+            assert!(
+                !told.contains("Failed") && !told.contains("BackOff"),
+                "{told}"
+            );
+            pod.podshim("delete", &[]).expect(0);
+        }
     });
 }
