@@ -18,6 +18,20 @@ fn busy(host: &Host, terminal: bool, spec: Value) -> (Pod<'_>, Background) {
     let exec = host.background(["exec", flags, "p", "-c", "c", "--", "sh", "-c", command]);
     pod.exec("c", "until test -e /tmp/in; do sleep 0.1; done")
         .expect(0);
+    // The runtime has gone.
+    until(30, "the command is the only one", || {
+        let [parent] = children(exec.pid())[..] else {
+            return Err("nobody waits for it".to_owned());
+        };
+        let names = children(parent).into_iter().map(|pid| {
+            let name = fs::read_to_string(format!("/proc/{pid}/comm"));
+            name.unwrap_or_default().trim().to_owned()
+        });
+        match names.collect::<Vec<_>>() {
+            names if names == ["sleep"] => Ok(()),
+            names => Err(format!("{names:?}")),
+        }
+    });
     (pod, exec)
 }
 
