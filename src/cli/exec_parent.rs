@@ -106,7 +106,7 @@ impl Busy {
         let mut said = String::new();
         let read = self.told.read_to_string(&mut said);
         read.map_err(cannot("hear of the command"))?;
-        match said.trim_start_matches(char::from(RUNS)) {
+        match said.strip_prefix(char::from(RUNS)).unwrap_or(&said) {
             "" => Ok(code),
             problem => Err(Failed::new(Code::Own, problem)),
         }

@@ -30,7 +30,7 @@ impl Wait {
         })
     }
 
-    /// The same without a limit, and what others leave behind is nobody's child of ours.
+    /// The same without a limit, and without becoming the parent of what others leave behind.
     pub fn beside() -> Result<Wait, Failed> {
         let caught = [
             Caught::SIGCHLD,
