@@ -129,12 +129,14 @@ impl World {
 
     fn start(&mut self, op: OpId, instance: InstanceId) {
         let (context, pause) = (Arc::clone(&self.context), self.pause());
+        let live = self.live.get(&instance);
+        let init = live.and_then(|live| live.pidfd.as_ref()?.try_clone().ok());
         let work = async move {
             if context.is_native(&instance) {
                 return Ok(Change::Started(instance));
             }
             let log = context.runtime_log(&instance);
-            if let Err(error) = context.driver.start(&instance, &log).await {
+            if let Err(error) = context.driver.start(&instance, init, &log).await {
                 exits::outlast(pause).await;
                 return Err(runtime_failure(&error));
             }
