@@ -17,6 +17,8 @@ pub(super) struct Watch {
     changes: Changes,
     /// When the look of this turn began.
     began: Instant,
+    /// It began because something had changed.
+    changed: bool,
 }
 
 impl Watch {
@@ -24,6 +26,7 @@ impl Watch {
         Watch {
             changes: Changes::default(),
             began: follow::now(),
+            changed: false,
         }
     }
 
@@ -44,9 +47,11 @@ impl Watch {
 
     /// Waits for a change; begins the next turn.
     pub fn wait(&mut self) {
-        // Pods that change all the time get half a processor at the most.
-        std::thread::sleep(self.began.elapsed().min(DEAF));
-        self.changes.wait(QUIET, DEAF);
+        if self.changed {
+            // Pods that change all the time get half a processor at the most.
+            std::thread::sleep(self.began.elapsed().min(DEAF));
+        }
+        self.changed = self.changes.wait(QUIET, DEAF);
         self.began = follow::now();
     }
 }

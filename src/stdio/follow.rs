@@ -74,7 +74,7 @@ pub fn follow(
             match told {
                 Told::ByFileIn(_) => changes.wait(QUIET, DEAF),
                 Told::ByEndOf(pipe) => changes.wait_or(pipe, QUIET, DEAF),
-            }
+            };
         }
     }
 }

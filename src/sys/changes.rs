@@ -50,16 +50,17 @@ impl Changes {
     }
 
     /// Waits for a change, no longer than `quiet`; no longer than `deaf` if not everything named since the last wait can be heard of.
-    pub fn wait(&mut self, quiet: Duration, deaf: Duration) {
-        self.wait_for(None, quiet, deaf);
+    /// Whether something has changed.
+    pub fn wait(&mut self, quiet: Duration, deaf: Duration) -> bool {
+        self.wait_for(None, quiet, deaf)
     }
 
     /// The same, or until there is something to read from `other`, or its end.
-    pub fn wait_or(&mut self, other: impl AsFd, quiet: Duration, deaf: Duration) {
-        self.wait_for(Some(other.as_fd()), quiet, deaf);
+    pub fn wait_or(&mut self, other: impl AsFd, quiet: Duration, deaf: Duration) -> bool {
+        self.wait_for(Some(other.as_fd()), quiet, deaf)
     }
 
-    fn wait_for(&mut self, other: Option<BorrowedFd<'_>>, quiet: Duration, deaf: Duration) {
+    fn wait_for(&mut self, other: Option<BorrowedFd<'_>>, quiet: Duration, deaf: Duration) -> bool {
         let limit = if self.is_deaf { deaf } else { quiet };
         self.is_deaf = false;
         let own = self.inotify.as_ref().map(AsFd::as_fd);
@@ -74,6 +75,7 @@ impl Changes {
             let mut events = [0_u8; 4096];
             while rustix::io::read(fd, &mut events[..]).is_ok_and(|n| n > 0) {}
         }
+        changed
     }
 }
 
@@ -87,7 +89,7 @@ mod tests {
 
     fn waited(changes: &mut Changes, quiet: Duration, deaf: Duration) -> Duration {
         let before = sys::now().mono;
-        changes.wait(quiet, deaf);
+        assert!(!changes.wait(quiet, deaf));
         sys::now().mono.since(before)
     }
 
@@ -98,19 +100,19 @@ mod tests {
         let mut changes = Changes::default();
         changes.of_files(dir);
         sys::write_atomic(&file, b"one", 0o600).expect("written");
-        changes.wait(FOR_EVER, FOR_EVER);
+        assert!(changes.wait(FOR_EVER, FOR_EVER));
         changes.of_content(&file);
         std::fs::write(&file, b"two").expect("written");
-        changes.wait(FOR_EVER, FOR_EVER);
+        assert!(changes.wait(FOR_EVER, FOR_EVER));
         changes.of_entries(dir);
         std::fs::create_dir(dir.join("d")).expect("made");
-        changes.wait(FOR_EVER, FOR_EVER);
+        assert!(changes.wait(FOR_EVER, FOR_EVER));
         std::fs::remove_file(&file).expect("removed");
-        changes.wait(FOR_EVER, FOR_EVER);
+        assert!(changes.wait(FOR_EVER, FOR_EVER));
         let dir = dir.to_owned();
         changes.of_files(&dir);
         let other = std::thread::spawn(move || sys::write_atomic(&file, b"three", 0o600));
-        changes.wait(FOR_EVER, FOR_EVER);
+        assert!(changes.wait(FOR_EVER, FOR_EVER));
         other.join().expect("ends").expect("written");
     }
 
@@ -118,7 +120,7 @@ mod tests {
     fn the_end_of_a_pipe_ends_the_wait() {
         let (end, other) = std::io::pipe().expect("a pipe");
         drop(other);
-        Changes::default().wait_or(&end, FOR_EVER, FOR_EVER);
+        assert!(Changes::default().wait_or(&end, FOR_EVER, FOR_EVER));
     }
 
     #[test]
