@@ -45,6 +45,7 @@ mod stop;
 mod table;
 mod terminal;
 mod timeline;
+mod timings;
 mod up;
 mod upgrade_supervisors;
 mod version;
