@@ -14,6 +14,7 @@ mod doctor;
 mod events;
 mod exec;
 mod exec_helper;
+mod exec_parent;
 mod exit;
 mod follow;
 mod foreground;
@@ -51,6 +52,7 @@ mod version;
 mod volume;
 mod wait;
 mod wait_child;
+mod watch;
 mod why;
 mod wreck;
 
