@@ -26,6 +26,14 @@ impl ContainerCgroup {
             .flatten()
     }
 
+    /// The cgroup that a configuration names, before anything is in it. `None` where it names none, or the one of this process.
+    pub fn named(path: &str) -> Option<ContainerCgroup> {
+        let path = Path::new(path);
+        (path.is_absolute() && path_of("self")? != path)
+            .then(|| ContainerCgroup::at(path))
+            .flatten()
+    }
+
     /// The cgroup of this path below the mounts, as [`path`](ContainerCgroup::path) gave it.
     pub fn at(path: &Path) -> Option<ContainerCgroup> {
         let relative = path.strip_prefix("/").unwrap_or(path);
