@@ -6,7 +6,7 @@ use crate::image::{self, Pull};
 use crate::network::{self, Job, Namespace, NetworkError};
 use crate::pod::{Failure, FailureReason};
 use crate::probe::{self, PROBE_VERB};
-use crate::runtime::{self, SANDBOX_VERB};
+use crate::runtime::{self, SANDBOX_VERB, START_VERB};
 use crate::store::{PodDir, read_json};
 use crate::supervisor::{
     EXEC_VERB, End, HOPELESS, IMAGE_VERB, KEEPER_VERB, LINK, MEASURE_VERB, Measured, NETWORK_VERB,
@@ -40,6 +40,7 @@ pub(super) fn main(argv: &[OsString]) -> Option<u8> {
         (EXEC_VERB, [limit, pid_file, argv @ ..]) => exec_helper(limit, pid_file, argv),
         (MEASURE_VERB, []) => measure_helper(),
         (SANDBOX_VERB, [bundle, pid_file, log, id]) => sandbox_helper(bundle, pid_file, (log, id)),
+        (START_VERB, [gate, log]) => start_helper(gate, log),
         (PROBE_VERB, [task, host]) => probe_helper(task, host),
         _ => return None,
     };
@@ -131,14 +132,29 @@ fn exec_helper(limit: &OsString, pid_file: &OsString, argv: &[OsString]) -> Resu
     print(answer.map_err(|failed| failure(FailureReason::Other, failed.error.as_ref(), None)))
 }
 
-/// Says what went wrong where a runtime would: its standard streams are pause's.
+/// Standard input is a handle of the container's init.
+fn start_helper(gate: &OsString, log: &OsString) -> Result {
+    let opened = stdin().and_then(|init| runtime::open_gate(Path::new(gate), init.as_fd()));
+    like_a_runtime(log, opened)
+}
+
+/// Its standard streams are pause's.
 fn sandbox_helper(
     bundle: &OsString,
     pid_file: &OsString,
     (log, id): (&OsString, &OsString),
 ) -> Result {
     let id = id.to_string_lossy();
-    let Err(error) = runtime::make_sandbox(Path::new(bundle), Path::new(pid_file), &id) else {
+    let made = runtime::make_sandbox(Path::new(bundle), Path::new(pid_file), &id);
+    like_a_runtime(log, made)
+}
+
+/// Says what went wrong where a runtime would.
+fn like_a_runtime(
+    log: &OsString,
+    result: std::result::Result<(), impl std::error::Error + 'static>,
+) -> Result {
+    let Err(error) = result else {
         return Ok(());
     };
     let line = serde_json::json!({"level": "error", "msg": report::chain(&error)});

@@ -9,7 +9,7 @@ use crate::cli::spawn::AfterBoot;
 use crate::cli::{delete, follow, foreground, host, network, pods, ports, report, source, spawn};
 use crate::manifest::{ConfigObject, Pod, Profile};
 use crate::pod::{ContainerState, Phase, PodView, Request};
-use crate::runtime::{Deadlines, Needs, Runtime};
+use crate::runtime::{Deadlines, Needs, Runtime, arm};
 use crate::stdio::{LogLimits, WhenFull};
 use crate::store::find_name;
 use crate::supervisor::{Plan, PodRecord, read_pod};
@@ -35,6 +35,8 @@ pub(super) fn run(settings: &Settings, args: &RunArgs) -> Outcome {
         rename(pod, name)?;
     }
     host::check_user()?;
+    // Over by the time when the first process is put into a cgroup.
+    arm();
     let runtime = host::runtime(settings)?;
     let plans: Vec<Plan> = loaded
         .pods

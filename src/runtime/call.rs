@@ -62,6 +62,11 @@ struct Ended {
 impl Call<'_> {
     /// Runs it with nothing on its standard input and gives back what it printed, at most 64 KiB.
     pub(super) async fn captured(self) -> Result<Vec<u8>, RuntimeError> {
+        self.captured_with(Stdio::null()).await
+    }
+
+    /// The same with something on its standard input.
+    pub(super) async fn captured_with(self, stdin: Stdio) -> Result<Vec<u8>, RuntimeError> {
         let pipes = || -> io::Result<_> { Ok((std::io::pipe()?, std::io::pipe()?)) };
         let receivers = |out, err| -> io::Result<_> {
             Ok((
@@ -72,7 +77,7 @@ impl Call<'_> {
         let ((out, out_end), (err, err_end)) = pipes().map_err(|e| self.spawn_error(e))?;
         let (out, err) = receivers(out, err).map_err(|e| self.spawn_error(e))?;
         let mut command = self.command();
-        command.stdin(Stdio::null()).stdout(out_end).stderr(err_end);
+        command.stdin(stdin).stdout(out_end).stderr(err_end);
         let ended = self.run(command, Some((out, err))).await?;
         Ok(ended.stdout)
     }

@@ -2,6 +2,7 @@
 
 use crate::base::InstanceId;
 use crate::runtime::call::Call;
+use crate::runtime::gate::START_VERB;
 use crate::runtime::quirks::StartGate;
 use crate::runtime::{Runtime, RuntimeError, SANDBOX_VERB, is_plain_name, pid_file};
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
 /// A runtime that keeps the containers of one pod.
@@ -16,10 +18,14 @@ use std::time::Duration;
 pub struct Driver {
     /// The program.
     pub runtime: Runtime,
+    /// The program that does itself what needs no runtime: this one.
+    pub own: PathBuf,
     /// Where it keeps its state, one per pod: no other program uses it.
     pub root: PathBuf,
     /// Whether cgroups are made through systemd.
     pub systemd_cgroup: bool,
+    /// Whether its containers may have OCI hooks: only the runtime runs them.
+    pub has_hooks: bool,
     /// More options of `create`: `--no-pivot`, `--no-new-keyring`.
     pub create_flags: Vec<&'static str>,
     /// The `criu` that checkpoints are made with; `None` for the one in `PATH`.
@@ -118,8 +124,10 @@ impl Driver {
     pub fn new(runtime: Runtime, root: PathBuf) -> Driver {
         Driver {
             runtime,
+            own: PathBuf::from("/proc/self/exe"),
             root,
             systemd_cgroup: false,
+            has_hooks: false,
             create_flags: Vec::new(),
             criu: None,
             deadlines: Deadlines::default(),
@@ -154,7 +162,7 @@ impl Driver {
         absent(create.pid_file)?;
         let call = Call {
             verb: "make the sandbox",
-            program: Path::new("/proc/self/exe"),
+            program: &self.own,
             args: vec![
                 SANDBOX_VERB.into(),
                 create.bundle.into(),
@@ -170,11 +178,37 @@ impl Driver {
         created(create.pid_file)
     }
 
-    /// Lets the process of a created container run.
-    pub async fn start(&self, id: &InstanceId, log: &Path) -> Result<(), RuntimeError> {
+    /// Lets the init of a created container run. With a handle of it the runtime is only asked where there is
+    /// more to be done.
+    pub async fn start(
+        &self,
+        id: &InstanceId,
+        init: Option<OwnedFd>,
+        log: &Path,
+    ) -> Result<(), RuntimeError> {
+        if let (Some(init), Some(gate)) = (init, self.gate(id)) {
+            let call = Call {
+                verb: "start container",
+                program: &self.own,
+                args: vec![START_VERB.into(), gate.into(), log.into()],
+                deadline: self.deadlines.start,
+                log: Some(log),
+                first_in_path: None,
+            };
+            return call.captured_with(Stdio::from(init)).await.map(|_| ());
+        }
         let args = vec!["start".into(), checked(id)?.into()];
         let call = self.call("start container", args, self.deadlines.start, Some(log));
         call.captured().await.map(|_| ())
+    }
+
+    /// The fifo at which the init of a container waits, if to open it is all that is to be done.
+    fn gate(&self, id: &InstanceId) -> Option<PathBuf> {
+        let StartGate::Fifo(name) = self.runtime.kind.quirks().start_gate else {
+            return None;
+        };
+        let gate = self.root.join(checked(id).ok()?).join(name);
+        Some(gate).filter(|gate| !self.has_hooks && gate.exists())
     }
 
     /// Deletes a container and what the runtime keeps of it; nothing to do is no error. Without `force` it must be dead.
@@ -214,7 +248,7 @@ impl Driver {
         let dir = self.root.join(&id.0);
         is_plain_name(&id.0)
             && match self.runtime.kind.quirks().start_gate {
-                StartGate::File(gate) => dir.join(gate).exists(),
+                StartGate::File(gate) | StartGate::Fifo(gate) => dir.join(gate).exists(),
                 StartGate::Status => {
                     let text = std::fs::read(dir.join("state.json")).unwrap_or_default();
                     let state: serde_json::Value =
@@ -227,7 +261,7 @@ impl Driver {
     /// Whether [`Driver::forget`] does all that `delete` does for a container without OCI hooks of which nothing lives. A process
     /// of the runtime costs a third of a pod's end.
     pub fn keeps_only_files(&self) -> bool {
-        self.runtime.kind.quirks().keeps_only_files && !self.systemd_cgroup
+        self.runtime.kind.quirks().keeps_only_files && !self.systemd_cgroup && !self.has_hooks
     }
 
     /// Drops what the runtime keeps of a container without asking it: where it [keeps only files](Driver::keeps_only_files), and

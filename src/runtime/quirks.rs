@@ -55,6 +55,8 @@ pub struct Quirks {
 pub enum StartGate {
     /// At this file, which is gone afterwards.
     File(&'static str),
+    /// At this fifo, which is gone afterwards. To read from it is all that `start` does for a container without OCI hooks.
+    Fifo(&'static str),
     /// Its recorded state, `status` in `state.json`, says `created`. Its socket stays.
     Status,
 }
@@ -67,7 +69,7 @@ const RUNC: Quirks = Quirks {
     silence_is_no_seccomp: false,
     rro_since: Some(Version(1, 1, 0)),
     refuses_hybrid_controllers: false,
-    start_gate: StartGate::File("exec.fifo"),
+    start_gate: StartGate::Fifo("exec.fifo"),
     loopback_up: true,
     short_propagation: false,
     exec_traces: None,

@@ -125,16 +125,15 @@ impl World {
 
     fn start(&mut self, op: OpId, instance: InstanceId) {
         let context = Arc::clone(&self.context);
+        let live = self.live.get(&instance);
+        let init = live.and_then(|live| live.pidfd.as_ref()?.try_clone().ok());
         let work = async move {
             if context.is_native(&instance) {
                 return Ok(Change::Started(instance));
             }
             let log = context.runtime_log(&instance);
-            context
-                .driver
-                .start(&instance, &log)
-                .await
-                .map_err(|e| runtime_failure(&e))?;
+            let started = context.driver.start(&instance, init, &log).await;
+            started.map_err(|e| runtime_failure(&e))?;
             Ok(Change::Started(instance))
         };
         let reason = FailureReason::RuntimeHung;

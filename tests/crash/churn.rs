@@ -137,7 +137,7 @@ fn nothing_grows_while_pods_come_and_go() {
         for cycle in 1..=cycles {
             come_and_go(host, cycle, &manifests);
             if cycle % cycles.div_ceil(FIGURES) == 0 || cycle == cycles {
-                let now = crate::support::until(5, "all that was is gone", || {
+                let now = crate::support::until(30, "all that was is gone", || {
                     match counts(host, &stays) {
                         now if now == before => Ok(now),
                         now => Err(format!("{now:?} was {before:?} after {cycle} cycles")),

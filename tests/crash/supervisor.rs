@@ -254,8 +254,9 @@ code=$?
 echo end >>{calls}/$instance
 exit $code
 ",
-        renamed = match verb {
-            "delete" => "[ \"$*\" != --version ] || { echo 'other version 1.0.0'; exit; }",
+        renamed = match (verb, host.runtime()) {
+            ("delete", _) | ("start", "runc") =>
+                "[ \"$*\" != --version ] || { echo 'other version 1.0.0'; exit; }",
             _ => "",
         },
         calls = host.path("calls").display(),

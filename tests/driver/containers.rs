@@ -5,7 +5,7 @@ use crate::processes::{drained, exit_of, pidfd, receive_fd, stdio};
 use crate::world::{World, real_runtimes};
 use crate::{PATIENCE, id};
 use podshim::base::{Exit, Signal};
-use podshim::runtime::{ExecCall, InitIo, PodCgroupValues, RuntimeError, read_pid_file};
+use podshim::runtime::{ExecCall, InitIo, Kind, PodCgroupValues, RuntimeError, read_pid_file};
 use serde_json::json;
 use std::fs;
 use std::io::Read;
@@ -178,6 +178,56 @@ async fn a_container_may_end_before_its_start_has_answered() {
         .expect("both end");
         started.expect("a late yes is a yes");
         world.delete("q-1", false).await.expect("deleted");
+        world.cgroup.remove().await.expect("removed");
+    }
+}
+
+#[tokio::test]
+async fn a_start_that_only_opens_a_gate_asks_no_runtime() {
+    for runtime in real_runtimes().await {
+        let faulty = Faulty::new(&runtime.path);
+        let mut world = World::new(runtime).await;
+        world.driver.runtime.path = faulty.driver.runtime.path.clone();
+        let has_gate = world.driver.runtime.kind == Kind::Runc;
+        for (name, has_hooks) in [("f-1", false), ("f-2", true)] {
+            world.driver.has_hooks = has_hooks;
+            let script = ["sh", "-c", "echo here; exit 5"];
+            let (pid, output) = world.create(name, &script).await.expect("created");
+            let init = pidfd(pid);
+            assert!(world.driver.is_waiting_for_start(&id(name)));
+            faulty.fault("start", "die");
+            let started = timeout(PATIENCE, world.start_with(name, Some(pidfd(pid)))).await;
+            let asked = match started.expect("it ends by itself") {
+                Ok(()) => false,
+                Err(RuntimeError::Died { .. }) => true,
+                Err(other) => panic!("{other}"),
+            };
+            assert_eq!(asked, has_hooks || !has_gate, "{name}");
+            faulty.fault("start", "none");
+            if asked {
+                world.start(name).await.expect("started");
+            }
+            assert_eq!(exit_of(init).await, Exit::Code(5));
+            assert_eq!(drained(output).await, "here\n");
+            assert!(!world.driver.is_waiting_for_start(&id(name)));
+            world.delete(name, false).await.expect("deleted");
+        }
+        world.cgroup.remove().await.expect("removed");
+    }
+}
+
+#[tokio::test]
+async fn nobody_waits_at_a_gate_for_a_process_that_has_ended() {
+    for runtime in real_runtimes().await {
+        let world = World::new(runtime).await;
+        let created = world.create("d-1", &["sleep", "1000"]).await;
+        let (pid, _output) = created.expect("created");
+        let init = pidfd(pid);
+        world.cgroup.kill_all(&id("d-1")).await.expect("killed");
+        let started = timeout(PATIENCE, world.start_with("d-1", Some(init))).await;
+        let error = started.expect("it ends by itself").expect_err("dead");
+        assert!(!error.is_hung(), "{error}");
+        world.delete("d-1", true).await.expect("deleted");
         world.cgroup.remove().await.expect("removed");
     }
 }

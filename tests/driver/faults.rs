@@ -171,7 +171,10 @@ async fn an_id_that_is_no_plain_name_reaches_no_program() {
     let faulty = Faulty::alone();
     faulty.fault("start", "hang");
     for bad in ["../x", "--force", "", "a/b"] {
-        let error = faulty.driver.start(&id(bad), &faulty.path("log")).await;
+        let error = faulty
+            .driver
+            .start(&id(bad), None, &faulty.path("log"))
+            .await;
         assert!(
             matches!(error, Err(RuntimeError::InvalidId { .. })),
             "{bad}"

@@ -78,8 +78,11 @@ impl Faulty {
     }
 
     pub(crate) async fn start(&self) -> Result<(), RuntimeError> {
-        timeout(PATIENCE, self.driver.start(&id("c-1"), &self.path("log")))
-            .await
-            .expect("start ends by itself")
+        timeout(
+            PATIENCE,
+            self.driver.start(&id("c-1"), None, &self.path("log")),
+        )
+        .await
+        .expect("start ends by itself")
     }
 }

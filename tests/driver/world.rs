@@ -9,6 +9,7 @@ use podshim::runtime::{
 use serde_json::{Value, json};
 use std::fs;
 use std::io::PipeReader;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
@@ -52,7 +53,10 @@ impl World {
         let cgroup = PodCgroup::at(layout, &path).expect("plain names");
         let values = PodCgroupValues::default();
         assert_eq!(cgroup.create(&values).expect("cgroup"), [""; 0]);
-        let driver = Driver::new(runtime, dir.path().join("root"));
+        let driver = Driver {
+            own: PathBuf::from(env!("CARGO_BIN_EXE_podshim")),
+            ..Driver::new(runtime, dir.path().join("root"))
+        };
         World {
             dir,
             driver,
@@ -139,9 +143,19 @@ impl World {
         self.driver.create(call).await
     }
 
+    /// Asks the runtime.
     pub(crate) async fn start(&self, name: &str) -> Result<(), RuntimeError> {
+        self.start_with(name, None).await
+    }
+
+    /// Asks the runtime only if it must.
+    pub(crate) async fn start_with(
+        &self,
+        name: &str,
+        init: Option<OwnedFd>,
+    ) -> Result<(), RuntimeError> {
         let log = self.path(&format!("{name}.log"));
-        self.driver.start(&id(name), &log).await
+        self.driver.start(&id(name), init, &log).await
     }
 
     pub(crate) async fn delete(&self, name: &str, force: bool) -> Result<(), RuntimeError> {

@@ -10,6 +10,7 @@ use crate::supervisor::task::streams::{Streams, Wiring};
 use crate::supervisor::task::types::{CreateTask, Refusal, RuntimeChoice, TaskError, TaskStdio};
 use crate::sys;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -48,6 +49,7 @@ pub(super) struct Init {
 #[derive(Deserialize)]
 struct Document {
     linux: Option<Linux>,
+    hooks: Option<IgnoredAny>,
 }
 
 #[derive(Default, Deserialize)]
@@ -67,6 +69,7 @@ struct Namespace {
 /// The part of it that matters here.
 struct Config {
     has_own_pids: bool,
+    has_hooks: bool,
     cgroups_path: String,
 }
 
@@ -120,6 +123,7 @@ async fn driver(context: &Context, choice: &RuntimeChoice, config: &Config) -> R
     Ok(Driver {
         systemd_cgroup: choice.systemd_cgroup
             || (is_for_systemd && Path::new("/run/systemd/system").is_dir()),
+        has_hooks: config.has_hooks,
         create_flags,
         criu: Some(PathBuf::from(&choice.criu_path)).filter(|path| !path.as_os_str().is_empty()),
         ..Driver::new(runtime, Path::new(root).join(&context.namespace))
@@ -265,6 +269,7 @@ fn read_config(path: &Path) -> Result<Config> {
     let mut namespaces = linux.namespaces.iter().flatten();
     Ok(Config {
         has_own_pids: namespaces.any(|one| one.kind == "pid" && is_own(one)),
+        has_hooks: document.hooks.is_some(),
         cgroups_path: linux.cgroups_path.unwrap_or_default(),
     })
 }

@@ -122,22 +122,23 @@ impl Loop {
             process.starting = true;
             let (vain, is_vain) = oneshot::channel();
             process.start_is_vain = Some(vain);
-            Ok((place, gate, spec, process.stdio.clone(), is_vain))
+            let init = process.pidfd.as_ref().and_then(|fd| fd.try_clone().ok());
+            Ok((place, gate, init, spec, process.stdio.clone(), is_vain))
         });
         match started {
             Err(error) => answer(reply, Err(error)),
-            Ok((place, gate, None, stdio, is_vain)) if place.restore.is_some() => {
+            Ok((place, gate, _, None, stdio, is_vain)) if place.restore.is_some() => {
                 let context = Arc::clone(&self.context);
                 self.jobs.spawn(async move {
                     let done = restore(context, place, stdio, gate, is_vain).await;
                     Done::Restored(target.id, done.map(Box::new), reply)
                 });
             }
-            Ok((place, gate, None, _, is_vain)) => drop(self.jobs.spawn(async move {
-                let done = start(place, gate, is_vain).await;
+            Ok((place, gate, init, None, _, is_vain)) => drop(self.jobs.spawn(async move {
+                let done = start(place, init, gate, is_vain).await;
                 Done::Started(target.id, done, reply)
             })),
-            Ok((place, _, Some(spec), stdio, _)) => drop(self.jobs.spawn(async move {
+            Ok((place, _, _, Some(spec), stdio, _)) => drop(self.jobs.spawn(async move {
                 let done = exec(place, &target.exec_id, &stdio, &spec).await;
                 Done::Execed(target, done.map(Box::new), reply)
             })),

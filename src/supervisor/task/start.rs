@@ -18,13 +18,14 @@ const VAIN_START_DEADLINE: Duration = Duration::from_secs(2);
 /// Lets the init of a container run. `is_vain` says that the init has ended meanwhile: then nobody waits for a runtime that hangs.
 pub(super) async fn start(
     place: Arc<Place>,
+    init: Option<OwnedFd>,
     gate: Arc<Semaphore>,
     is_vain: oneshot::Receiver<()>,
 ) -> Result<()> {
     let call = async {
         // Never closed.
         let _turn = gate.acquire().await;
-        let started = place.driver.start(&place.id, &place.log()).await;
+        let started = place.driver.start(&place.id, init, &place.log()).await;
         started.map_err(|e| TaskError::failed(&e))
     };
     let vain = async {
