@@ -1,15 +1,15 @@
 //! Checkpoints over the shim's own socket: what `ctr` cannot say to a runtime of this name, and runtimes that hang.
 
 use crate::checkpoint::COUNTER;
-use crate::direct::{Direct, NAMESPACE, connect, end, exec, run, shut_down, soon};
+use crate::direct::{Direct, NAMESPACE, any, connect, end, exec, run, shut_down, soon};
 use crate::faults::is_running;
 use crate::support::until;
 use crate::wire::code;
 use containerd_shim_protos::api::{
-    CheckpointTaskRequest, CreateTaskRequest, DeleteRequest, KillRequest, StartRequest,
-    StateRequest, Status, WaitRequest,
+    CheckpointTaskRequest, CreateTaskRequest, DeleteRequest, ExecProcessRequest, KillRequest,
+    StartRequest, StateRequest, Status, UpdateTaskRequest, WaitRequest,
 };
-use containerd_shim_protos::protobuf::well_known_types::any::Any;
+use containerd_shim_protos::protobuf::well_known_types::any::Any as WireAny;
 use containerd_shim_protos::protobuf::{Message, MessageField};
 use containerd_shim_protos::shim::oci::{CheckpointOptions, Options};
 use containerd_shim_protos::shim_async::TaskClient;
@@ -21,11 +21,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-fn message<M: Message>(name: &str, message: &M) -> MessageField<Any> {
-    MessageField::some(Any {
+fn message<M: Message>(name: &str, message: &M) -> MessageField<WireAny> {
+    MessageField::some(WireAny {
         type_url: format!("containerd.runc.v1.{name}"),
         value: message.write_to_bytes().expect("encoded"),
-        ..Any::default()
+        ..WireAny::default()
     })
 }
 
@@ -128,6 +128,17 @@ async fn a_container_ends_with_its_checkpoint_and_goes_on_from_there() {
             code(c.checkpoint(soon(), &last).await),
             Code::FAILED_PRECONDITION
         );
+        let exec = ExecProcessRequest {
+            exec_id: "e".into(),
+            spec: any(serde_json::json!({})),
+            ..of!(ExecProcessRequest, "a")
+        };
+        assert_eq!(code(c.exec(soon(), &exec).await), Code::FAILED_PRECONDITION);
+        let update = of!(UpdateTaskRequest, "a");
+        assert_eq!(
+            code(c.update(soon(), &update).await),
+            Code::FAILED_PRECONDITION
+        );
         let deleted = c.delete(soon(), &of!(DeleteRequest, "a")).await;
         let deleted = deleted.expect("deleted");
         assert_eq!((deleted.pid, deleted.exit_status), (0, 0));
@@ -166,6 +177,65 @@ async fn a_container_ends_with_its_checkpoint_and_goes_on_from_there() {
     let deleted = deleted.expect("deleted");
     assert_eq!((deleted.pid, deleted.exit_status), (pid, 7));
     shut_down(&c, &address).await;
+}
+
+#[tokio::test]
+async fn output_and_terminal_of_a_restored_container_are_those_of_its_caller() {
+    let direct = Direct::new();
+    let dir = direct.dir.path();
+    let script =
+        "n=0; trap 'echo over; exit 7' TERM; while :; do n=$((n+1)); echo at $n; sleep 0.05; done";
+    for terminal in [false, true] {
+        let id = if terminal { "t" } else { "p" };
+        let bundle = direct.bundle(id, script, |config| {
+            config["process"]["terminal"] = terminal.into();
+        });
+        let address = direct.start(&bundle, id);
+        let c = connect(&address).await;
+        let output = |name: &str| dir.join(format!("{id}-{name}"));
+        let dir = dir.join(format!("{id}-of"));
+        fs::create_dir(&dir).expect("a directory of ours");
+        let restored = CreateTaskRequest {
+            terminal,
+            stdout: format!("file://{}", output("second").display()),
+            ..create(id, &bundle, &dir, &Options::default())
+        };
+        let first = CreateTaskRequest {
+            stdout: format!("file://{}", output("first").display()),
+            checkpoint: String::new(),
+            ..restored.clone()
+        };
+        c.create(soon(), &first).await.expect("created");
+        let started = c.start(soon(), &of!(StartRequest, id)).await;
+        started.expect("started");
+        let lines = |name: &str| fs::read_to_string(output(name)).unwrap_or_default();
+        writes(|| lines("first").contains("at 3"), "the first").await;
+        let last = request(id, &dir, |options| options.exit = true);
+        c.checkpoint(soon(), &last).await.expect("written");
+        end(&c, id).await;
+        c.create(soon(), &restored).await.expect("created");
+        let started = c.start(soon(), &of!(StartRequest, id)).await;
+        started.expect("restored");
+        writes(|| lines("second").lines().count() > 3, "the second").await;
+        let term = KillRequest {
+            signal: 15,
+            ..of!(KillRequest, id)
+        };
+        c.kill(soon(), &term).await.expect("told to end");
+        let ended = c.wait(soon(), &of!(WaitRequest, id)).await.expect("ended");
+        assert_eq!(ended.exit_status, 7);
+        c.delete(soon(), &of!(DeleteRequest, id))
+            .await
+            .expect("deleted");
+        let (first, second) = (lines("first"), lines("second"));
+        assert!(
+            !second.contains("at 1\n") && !second.contains("at 1\r"),
+            "{second}"
+        );
+        assert!(second.trim_end().ends_with("over"), "{second}");
+        assert!(!first.contains("over"), "{first}");
+        shut_down(&c, &address).await;
+    }
 }
 
 #[tokio::test]
@@ -235,13 +305,18 @@ fn hanging(direct: &Direct, verb: &str, script: &str) -> Options {
 
 /// Waits for the file that says that the runtime hangs; whoever asked it is a task of this thread.
 async fn hangs(file: &Path) {
+    writes(|| file.exists(), "the runtime").await;
+}
+
+/// Waits until somebody has written what is looked for, and lets other tasks go on meanwhile.
+async fn writes(is_there: impl Fn() -> bool, who: &str) {
     for _ in 0..1500 {
-        if file.exists() {
+        if is_there() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("the runtime is not asked");
+    panic!("{who} does not write");
 }
 
 #[tokio::test]

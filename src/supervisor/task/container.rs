@@ -118,7 +118,7 @@ impl Process {
 
     /// Whether it is the init of a container that is to be made of a checkpoint.
     pub fn is_unmade(&self) -> bool {
-        self.pid == 0
+        self.pid == 0 && self.status == Status::Created
     }
 
     fn is_live(&self) -> bool {
@@ -190,6 +190,7 @@ impl Container {
             (_, Some(_)) | (Status::Stopped, _) => "has ended",
             (Status::Paused | Status::Pausing, _) => "is paused",
             _ if self.deleting.is_some() => "is being deleted",
+            _ if self.init.is_unmade() => "is not started",
             _ => return Ok(()),
         };
         Err(TaskError::precondition(format!(

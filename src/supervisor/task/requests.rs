@@ -318,10 +318,13 @@ impl Loop {
 
     fn update(&mut self, id: String, resources: Vec<u8>, reply: Reply<()>) {
         let begun = self.made(&id).and_then(|(container, place)| {
-            match container.init.status == Status::Stopped || container.ending.is_some() {
-                true => Err(TaskError::precondition("cannot update: it has ended")),
-                false => Ok((place, Arc::clone(&container.gate))),
+            if container.init.status == Status::Stopped || container.ending.is_some() {
+                return Err(TaskError::precondition("cannot update: it has ended"));
             }
+            if container.init.is_unmade() {
+                return Err(TaskError::precondition("cannot update: it is not started"));
+            }
+            Ok((place, Arc::clone(&container.gate)))
         });
         match begun {
             Err(error) => answer(reply, Err(error)),
