@@ -1,13 +1,15 @@
 //! Containers that are written to files by a real CRIU, and made of them again.
 
-use crate::daemon::{Daemon, PODSHIM, with_containerd};
+use crate::daemon::{Daemon, PODSHIM, with_containerd, with_cri};
 use crate::faults::{init, is_running};
-use crate::support::until;
+use crate::support::{run, until};
 use crate::versions::{Version, on_each_version};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::json;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 /// Counts from its memory into a file; another line in the other file says that it has begun anew.
 pub const COUNTER: &str = "echo x >>/starts; trap 'exit 7' TERM; n=0; \
@@ -106,6 +108,32 @@ fn a_restored_container_whose_shim_is_killed_leaves_nothing(on: Version) {
         });
         c.run(&["task", "delete", "b"]);
         c.run(&["container", "delete", "b"]).expect(0);
+    });
+}
+
+#[test]
+fn a_container_of_a_pod_is_checkpointed_as_on_the_stock_shim() {
+    // The first containerd of which CRI asks for it.
+    with_cri(Version::Fetched("forky"), |c, cri| {
+        for handler in ["stock-runc", "podshim", "typed"] {
+            let pod = cri.pod(handler, handler, c, |_| {});
+            let a = cri.sh(&pod, "a", COUNTER);
+            let archive = c.path(&format!("{handler}.tar"));
+            let request = json!({"container_id": a, "location": archive, "timeout": 60});
+            cri.call("CheckpointContainer", request);
+            let listed = run(Command::new("tar").arg("-tf").arg(&archive)).text();
+            assert!(
+                listed.contains("checkpoint/inventory.img"),
+                "{handler}: {listed}"
+            );
+            let before = cri.exec(&a, "cat /n").1;
+            until(30, "it counts", || {
+                let now = cri.exec(&a, "cat /n").1;
+                (now != before).then_some(()).ok_or(now)
+            });
+            assert_eq!(cri.exec(&a, "cat /starts"), (0, "x\n".into()), "{handler}");
+            cri.remove(&pod);
+        }
     });
 }
 

@@ -14,6 +14,7 @@ use containerd_shim_protos::protobuf::{Message, MessageField};
 use containerd_shim_protos::shim::oci::{CheckpointOptions, Options};
 use containerd_shim_protos::shim_async::TaskClient;
 use containerd_shim_protos::ttrpc::Code;
+use containerd_shim_protos::ttrpc::context::{self, Context};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
@@ -289,6 +290,24 @@ async fn what_cannot_be_done_is_refused_with_its_code() {
     shut_down(&c, &address).await;
 }
 
+/// Whether a container takes another process.
+async fn may_exec(client: &TaskClient, id: &str, exec_id: &str) -> bool {
+    let process = serde_json::json!({
+        "cwd": "/", "args": ["/bin/true"], "user": {"uid": 0, "gid": 0}, "env": ["PATH=/bin"],
+    });
+    let exec = ExecProcessRequest {
+        exec_id: exec_id.into(),
+        spec: any(process),
+        ..of!(ExecProcessRequest, id)
+    };
+    client.exec(soon(), &exec).await.expect("announced");
+    let start = StartRequest {
+        exec_id: exec_id.into(),
+        ..of!(StartRequest, id)
+    };
+    client.start(soon(), &start).await.is_ok()
+}
+
 /// A runtime that does this instead of one of its verbs, with its arguments as `$@` and the container's id as `$id`.
 fn hanging(direct: &Direct, verb: &str, script: &str) -> Options {
     let program = direct.dir.path().join("runtime");
@@ -328,8 +347,11 @@ async fn a_checkpoint_that_hangs_holds_up_nobody_and_the_container_dies_out_of_i
     };
     let bundles = ["a", "b"].map(|id| direct.bundle(id, "exec sleep 1000", group));
     let mark = dir.join("hangs");
-    // As CRIU would leave it: frozen.
-    let freeze = format!("runc --root \"$2\" pause $id; >{}", mark.display());
+    // As CRIU would leave it: frozen, or still running.
+    let freeze = format!(
+        "[ $id = b ] || runc --root \"$2\" pause $id; >{}",
+        mark.display()
+    );
     let options = hanging(&direct, "checkpoint", &freeze);
     let address = direct.start(&bundles[0], "a");
     let c = connect(&address).await;
@@ -342,13 +364,28 @@ async fn a_checkpoint_that_hangs_holds_up_nobody_and_the_container_dies_out_of_i
         let started = c.start(soon(), &of!(StartRequest, id)).await;
         started.expect("started");
     }
-    let (_, pid) = state(&c, "a").await;
-    let pid = i32::try_from(pid).expect("a pid");
+    let pid = async |id| i32::try_from(state(&c, id).await.1).expect("a pid");
     let checkpoint = request("a", dir, |_| {});
-    let asking = tokio::spawn({
-        let (c, checkpoint) = (connect(&address).await, checkpoint.clone());
-        async move { c.checkpoint(soon(), &checkpoint).await }
-    });
+    let ask = async |id: &str, deadline: Context| {
+        let (c, checkpoint) = (connect(&address).await, request(id, dir, |_| {}));
+        tokio::spawn(async move { c.checkpoint(deadline, &checkpoint).await })
+    };
+
+    // Nobody waits for it any more: it is over, and what it froze goes on.
+    let brief = context::with_duration(Duration::from_secs(3));
+    let asking = ask("a", brief).await;
+    assert!(asking.await.expect("no panic").is_err());
+    for number in 0.. {
+        assert!(number < 1500, "the container is still frozen");
+        if may_exec(&c, "a", &format!("r{number}")).await {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+
+    // Meanwhile everybody else is answered, and who wants it to die does not wait.
+    let _ = fs::remove_file(&mark);
+    let asking = ask("a", soon()).await;
     hangs(&mark).await;
     assert_eq!(state(&c, "a").await.0, Status::RUNNING);
     assert_eq!(exec(&c, "b", "e", "exit 5").await, 5);
@@ -357,20 +394,27 @@ async fn a_checkpoint_that_hangs_holds_up_nobody_and_the_container_dies_out_of_i
         Code::FAILED_PRECONDITION,
         "one at a time"
     );
-    assert!(is_running(pid) && !asking.is_finished());
-    let kill = KillRequest {
+    assert!(is_running(pid("a").await) && !asking.is_finished());
+    let deadly = KillRequest {
         signal: 9,
         ..of!(KillRequest, "a")
     };
-    c.kill(soon(), &kill).await.expect("killed");
+    c.kill(soon(), &deadly).await.expect("killed");
     let ended = c.wait(soon(), &of!(WaitRequest, "a")).await.expect("ended");
     assert_eq!(ended.exit_status, 137);
     let answer = asking.await.expect("no panic");
     let error = answer.expect_err("given up").to_string();
     assert!(error.contains("its container is to end"), "{error}");
-    for id in ["a", "b"] {
-        end(&c, id).await;
-    }
+    end(&c, "a").await;
+
+    // One whose container has ended by itself has a last time, then it is deleted.
+    fs::remove_file(&mark).expect("it has hung");
+    let asking = ask("b", soon()).await;
+    hangs(&mark).await;
+    kill(Pid::from_raw(pid("b").await), Signal::SIGKILL).expect("it runs");
+    end(&c, "b").await;
+    let answer = asking.await.expect("no panic");
+    assert!(answer.is_err(), "given up");
     shut_down(&c, &address).await;
 }
 
@@ -381,9 +425,16 @@ async fn a_restore_that_hangs_is_killed_with_all_that_it_made() {
     let bundle = direct.bundle("a", "exec sleep 1000", |_| {});
     let mark = dir.join("hangs");
     // As CRIU would leave it: a process in the container's cgroup, and in no group of the runtime's.
-    let cgroup = "/sys/fs/cgroup/pids/podshim-direct/$id";
+    let all = Path::new("/sys/fs/cgroup");
+    let pids = all.join("pids").join(NAMESPACE);
+    let own = match all.join("cgroup.controllers").exists() {
+        true => all.join(NAMESPACE),
+        false => pids,
+    };
+    let cgroup = own.join("a");
     let begin = format!(
-        "mkdir -p {cgroup}; setsid sleep 1003 & echo $! >{cgroup}/cgroup.procs; echo $! $$ >{0}.new; mv {0}.new {0}",
+        "cgroup={}; mkdir -p $cgroup; setsid sleep 1003 & echo $! >$cgroup/cgroup.procs; echo $! $$ >{1}.new; mv {1}.new {1}",
+        cgroup.display(),
         mark.display()
     );
     let options = hanging(&direct, "restore", &begin);
@@ -436,7 +487,6 @@ async fn a_restore_that_hangs_is_killed_with_all_that_it_made() {
             shut_down(&c, &address).await;
         }
         until(20, "all of it is gone", || {
-            let cgroup = Path::new("/sys/fs/cgroup/pids").join(NAMESPACE).join("a");
             let is_gone = !is_running(part) && !cgroup.exists();
             is_gone.then_some(()).ok_or(format!("{part}"))
         });
