@@ -98,7 +98,12 @@ pub(super) async fn create(context: Arc<Context>, task: &CreateTask) -> Result<M
 
 /// Nothing of it runs yet, and there is something to clean up.
 fn announced(context: &Context, place: Place) -> Result<Made> {
-    let written = context.group.write(&place.record);
+    // Its cgroup is nobody's business until it is started: others may be in it.
+    let record = TaskRecord {
+        cgroup: None,
+        ..place.record.clone()
+    };
+    let written = context.group.write(&record);
     written.map_err(|e| TaskError::failed(&e))?;
     Ok(Made { place, init: None })
 }

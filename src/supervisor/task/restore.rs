@@ -24,9 +24,11 @@ pub(super) async fn restore(
     let call = async {
         // Never closed.
         let _turn = gate.acquire().await;
-        if let Some(restore) = &place.restore {
-            sys::create_dirs(&restore.work, 0o700).map_err(|e| TaskError::failed(&e))?;
-        }
+        let ready = place.restore.as_ref().map_or(Ok(()), |restore| {
+            sys::create_dirs(&restore.work, 0o700)?;
+            context.group.write(&place.record)
+        });
+        ready.map_err(|e| TaskError::failed(&e))?;
         let mut made = make(&context, Place::clone(&place), &stdio).await?;
         let streams = made.init.as_mut().map(|init| &mut init.streams);
         match streams.map_or(Ok(()), Streams::open_input) {
