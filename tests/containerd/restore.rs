@@ -366,14 +366,17 @@ async fn a_checkpoint_that_hangs_holds_up_nobody_and_the_container_dies_out_of_i
     }
     let pid = async |id| i32::try_from(state(&c, id).await.1).expect("a pid");
     let checkpoint = request("a", dir, |_| {});
-    let ask = async |id: &str, deadline: Context| {
-        let (c, checkpoint) = (connect(&address).await, request(id, dir, |_| {}));
-        tokio::spawn(async move { c.checkpoint(deadline, &checkpoint).await })
+    let ask = |id: &str, deadline: Context| {
+        let (address, checkpoint) = (address.clone(), request(id, dir, |_| {}));
+        tokio::spawn(async move {
+            let c = connect(&address).await;
+            c.checkpoint(deadline, &checkpoint).await
+        })
     };
 
     // Nobody waits for it any more: it is over, and what it froze goes on.
     let brief = context::with_duration(Duration::from_secs(3));
-    let asking = ask("a", brief).await;
+    let asking = ask("a", brief);
     assert!(asking.await.expect("no panic").is_err());
     for number in 0.. {
         assert!(number < 1500, "the container is still frozen");
@@ -385,7 +388,7 @@ async fn a_checkpoint_that_hangs_holds_up_nobody_and_the_container_dies_out_of_i
 
     // Meanwhile everybody else is answered, and who wants it to die does not wait.
     let _ = fs::remove_file(&mark);
-    let asking = ask("a", soon()).await;
+    let asking = ask("a", soon());
     hangs(&mark).await;
     assert_eq!(state(&c, "a").await.0, Status::RUNNING);
     assert_eq!(exec(&c, "b", "e", "exit 5").await, 5);
@@ -409,7 +412,7 @@ async fn a_checkpoint_that_hangs_holds_up_nobody_and_the_container_dies_out_of_i
 
     // One whose container has ended by itself has a last time, then it is deleted.
     fs::remove_file(&mark).expect("it has hung");
-    let asking = ask("b", soon()).await;
+    let asking = ask("b", soon());
     hangs(&mark).await;
     kill(Pid::from_raw(pid("b").await), Signal::SIGKILL).expect("it runs");
     end(&c, "b").await;
