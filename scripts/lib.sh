@@ -148,6 +148,14 @@ hand_back() {
 
 # Measuring ----------------------------------------------------------------------------------------------------------------
 
+# memory_dir: makes a directory in memory, where machines have what lasts as long as they run. Not every container has its /run there.
+memory_dir() {
+	for place in /run /dev/shm; do
+		[ "$(stat -f -c %T "$place")" != tmpfs ] || break
+	done
+	mktemp -d "$place/podshim-bench.XXXXXX"
+}
+
 now_us() { echo $(($(date +%s%N) / 1000)); }
 
 # timed FILE COMMAND...: how long it takes, in microseconds, appended to the file.

@@ -54,12 +54,13 @@ pub(super) fn ensure_supervised(pod: &PodRecord) -> Result<(), Failed> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(gone(pod)),
         lock => lock.map_err(cannot("look at the pod's lock"))?,
     };
-    let ended = has_ended(&reread(pod)?);
-    if ended {
+    let pod = &reread(pod)?;
+    if has_ended(pod) {
         return Ok(());
     }
     let Some(lock) = lock else {
-        wreck::wake_keeper(&pod.dir);
+        let session = pod.snapshot.as_ref().map(|snapshot| snapshot.session);
+        wreck::wake_keeper(&pod.dir, session);
         return Ok(());
     };
     let name = &pod.plan.pod.name;

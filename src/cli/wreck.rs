@@ -63,18 +63,24 @@ fn take_over(dirs: &Dirs, uid: &PodUid) -> Result<Option<Lock>, Failed> {
 
 /// The processes of podshim that lead this life for a pod.
 pub(super) fn lives(verb: &str, dir: &PodDir) -> Vec<u32> {
-    let is_one = |pid: &u32| {
-        let words = words(*pid);
-        let mut words = words.split(|byte| *byte == 0).skip(1);
-        words.next() == Some(verb.as_bytes())
-            && words.next() == Some(dir.state.as_os_str().as_bytes())
-    };
-    sys::processes().filter(is_one).collect()
+    sys::processes()
+        .filter(|pid| leads(*pid, verb, dir))
+        .collect()
 }
 
-/// Lets a keeper that waits with its next supervisor start it now; one that has a supervisor does not care.
-pub(super) fn wake_keeper(dir: &PodDir) {
-    if !lives(SUPERVISOR_VERB, dir).is_empty() {
+/// Whether a process leads this life for a pod.
+fn leads(pid: u32, verb: &str, dir: &PodDir) -> bool {
+    let words = words(pid);
+    let mut words = words.split(|byte| *byte == 0).skip(1);
+    words.next() == Some(verb.as_bytes()) && words.next() == Some(dir.state.as_os_str().as_bytes())
+}
+
+/// Lets a keeper that waits with its next supervisor start it now; one that has a supervisor does not care. `session` is that of the
+/// keeper, if it is known: its supervisor is found among its children, without a look at every process of the machine.
+pub(super) fn wake_keeper(dir: &PodDir, session: Option<u32>) {
+    let children = session.map(sys::children).unwrap_or_default();
+    let mut own = children.into_iter();
+    if own.any(|pid| leads(pid, SUPERVISOR_VERB, dir)) || !lives(SUPERVISOR_VERB, dir).is_empty() {
         return;
     }
     for pid in lives(KEEPER_VERB, dir) {

@@ -28,8 +28,8 @@ pub use namespaces::{
     raise_loopback, raise_own_loopback, tcp_socket,
 };
 pub use process::{
-    Child, SignalFd, become_subreaper, block_signals, die_with_parent, ended_child, lower_priority,
-    parent, pidfd, pidfd_exit, pidfd_is_alive, pidfd_outlives, processes, reap, reap_any, session,
-    signal_pidfd, start_time, with_death_of_parent, with_descriptors, with_no_signal_blocked,
-    with_signals_blocked,
+    Child, SignalFd, become_subreaper, block_signals, children, die_with_parent, ended_child,
+    lower_priority, parent, pidfd, pidfd_exit, pidfd_is_alive, pidfd_outlives, processes, reap,
+    reap_any, session, signal_pidfd, start_time, with_death_of_parent, with_descriptors,
+    with_no_signal_blocked, with_signals_blocked,
 };

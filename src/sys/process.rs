@@ -140,6 +140,15 @@ fn stat_field(pid: u32, field: usize) -> Option<u64> {
     from_third.split(' ').nth(field - 3)?.parse().ok()
 }
 
+/// The children of a process with one thread; none, where the kernel does not say. Source: proc_pid_children(5).
+pub fn children(pid: u32) -> Vec<u32> {
+    let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let list = list.unwrap_or_default();
+    list.split_whitespace()
+        .filter_map(|child| child.parse().ok())
+        .collect()
+}
+
 /// All processes that this process can see.
 pub fn processes() -> impl Iterator<Item = u32> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();

@@ -2,14 +2,15 @@
 
 use crate::runtime::{CgroupError, small_file};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 /// First pause between two tries; it doubles up to [`RETRY_MAX`].
-const RETRY_FIRST: Duration = Duration::from_millis(1);
+pub(super) const RETRY_FIRST: Duration = Duration::from_millis(1);
 /// Longest pause between two tries.
-const RETRY_MAX: Duration = Duration::from_millis(50);
+pub(super) const RETRY_MAX: Duration = Duration::from_millis(50);
 /// How deep cgroups below a container's are followed; the kernel has no limit of its own, systemd in a container uses 5.
 const DEPTH_MAX: usize = 64;
 /// Longest cgroup file read, in bytes: `memory.stat` has 4 KiB, `cgroup.procs` 8 bytes per process.
@@ -53,12 +54,19 @@ pub(super) fn keyed(text: &str, key: &str) -> Option<u64> {
         .ok()
 }
 
-/// A cgroup and all below it, parents first; only directories, no links. Cut at a depth of 64.
+/// Links of a directory without directories in it, where they are counted. Source: `kernfs_refresh_inode`.
+const LEAF_LINKS: u64 = 2;
+
+/// A cgroup and all below it, parents first; only directories, no links. Cut at a depth of 64. A cgroup has dozens of files: one
+/// without cgroups in it is not read to find none.
 pub(super) fn tree(directory: &Path) -> Vec<PathBuf> {
     let mut all = vec![(directory.to_owned(), 0)];
     let mut next = 0;
     while let Some((current, depth)) = all.get(next).cloned() {
         next += 1;
+        if std::fs::symlink_metadata(&current).is_ok_and(|found| found.nlink() == LEAF_LINKS) {
+            continue;
+        }
         let entries = std::fs::read_dir(&current).into_iter().flatten().flatten();
         let below = entries.filter(|e| e.file_type().is_ok_and(|kind| kind.is_dir()));
         if depth < DEPTH_MAX {
@@ -69,13 +77,11 @@ pub(super) fn tree(directory: &Path) -> Vec<PathBuf> {
 }
 
 pub(super) fn remove_tree(directory: &Path) -> io::Result<()> {
-    for path in tree(directory).into_iter().rev() {
-        match std::fs::remove_dir(&path) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-    }
-    Ok(())
+    let mut below = tree(directory).into_iter().rev();
+    below.try_for_each(|path| match std::fs::remove_dir(&path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    })
 }
 
 /// Tries until it works or the deadline comes; then the last error. The kernel tells nobody when a v1 cgroup is free.

@@ -8,30 +8,42 @@
 //! pidfd was opened, so that no recycled number is ever hit.
 
 use crate::base::InstanceId;
-use crate::runtime::cgroup::files::{self, describe, retry};
+use crate::runtime::cgroup::files::{self, RETRY_FIRST, RETRY_MAX, describe};
 use crate::runtime::{CgroupError, Mode, PodCgroup};
+use crate::sys;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio::io::unix::AsyncFd;
+use tokio::time::{sleep, timeout};
 
 /// How long processes may take to die of SIGKILL, before they are named as stuck: freeing memory takes tenths of seconds
 /// per GiB.
 const KILL_DEADLINE: Duration = Duration::from_secs(5);
+/// How many ends are waited for; of the others it is looked whether they are gone when these are.
+const WAITED_FOR: usize = 16;
 
 impl PodCgroup {
     /// Sends SIGKILL to every process of a container, in its cgroup and those below, and waits until all are gone, at most
     /// 5 s. Nothing to kill is no error. A process that does not die is named with its state (`D`: it waits for a device).
     pub async fn kill_all(&self, id: &InstanceId) -> Result<(), CgroupError> {
         let path = self.relative(Some(id))?;
-        let killed = retry(KILL_DEADLINE, || {
-            if self.pids_below(&path).is_empty() {
-                return Ok(());
-            }
-            self.kill_once(&path);
-            match self.pids_below(&path).is_empty() {
-                true => Ok(()),
-                false => Err(io::ErrorKind::ResourceBusy.into()),
+        let killed = timeout(KILL_DEADLINE, async {
+            let mut pause = RETRY_FIRST;
+            loop {
+                let pids = self.pids_below(&path);
+                if pids.is_empty() {
+                    return;
+                }
+                let dying = dying(&pids);
+                self.kill_once(&path);
+                let ended = timeout(RETRY_MAX, ended(dying)).await;
+                if ended.is_ok() && self.pids_below(&path).is_empty() {
+                    return;
+                }
+                sleep(pause).await;
+                pause = RETRY_MAX.min(pause * 2);
             }
         });
         killed.await.map_err(|_| CgroupError::Kill {
@@ -65,6 +77,20 @@ impl PodCgroup {
                 let _gone = pidfd_send_signal(&pidfd, Signal::KILL);
             }
         }
+    }
+}
+
+/// Handles of processes that are about to be killed, or of enough of them.
+fn dying(pids: &[u32]) -> Vec<AsyncFd<OwnedFd>> {
+    let handle = |pid: &u32| sys::pidfd(*pid).and_then(sys::watch).ok();
+    pids.iter().take(WAITED_FOR).filter_map(handle).collect()
+}
+
+/// Waits for the end of all of them.
+async fn ended(processes: Vec<AsyncFd<OwnedFd>>) {
+    for process in processes {
+        // The number may be another's by now: who waits looks again.
+        let _ = process.readable().await;
     }
 }
 
