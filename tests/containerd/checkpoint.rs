@@ -3,7 +3,7 @@
 use crate::daemon::{Daemon, PODSHIM, with_containerd, with_cri};
 use crate::faults::{init, is_running};
 use crate::support::{run, until};
-use crate::versions::{Version, on_each_version};
+use crate::versions::{Version, needs_criu, on_each_version};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
@@ -45,6 +45,7 @@ fn counts_beyond(c: &Daemon, id: &str, number: u32) {
 
 /// Makes a container that counts, and a checkpoint of it; how far it had come soon afterwards.
 fn checkpointed(c: &Daemon, id: &str) -> u32 {
+    needs_criu();
     c.sh(&["-d"], id, COUNTER).expect(0);
     counts_beyond(c, id, 2);
     let args = ["container", "checkpoint", "--rw", "--image", "--task"];
@@ -60,6 +61,7 @@ fn restore(c: &Daemon, id: &str) {
 
 fn a_container_goes_on_after_its_checkpoint_and_another_goes_on_from_there(on: Version) {
     with_containerd(on, |c| {
+        needs_criu();
         // The other command, on a container of its own: `ctr` makes no second checkpoint of one.
         c.sh(&["-d"], "other", COUNTER).expect(0);
         counts_beyond(c, "other", 2);
@@ -113,6 +115,7 @@ fn a_restored_container_whose_shim_is_killed_leaves_nothing(on: Version) {
 
 #[test]
 fn a_container_of_a_pod_is_checkpointed_as_on_the_stock_shim() {
+    needs_criu();
     // The first containerd of which CRI asks for it.
     with_cri(Version::Fetched("forky"), |c, cri| {
         for handler in ["stock-runc", "podshim", "typed"] {

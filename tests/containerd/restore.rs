@@ -4,6 +4,7 @@ use crate::checkpoint::COUNTER;
 use crate::direct::{Direct, NAMESPACE, any, connect, end, exec, run, shut_down, soon};
 use crate::faults::is_running;
 use crate::support::until;
+use crate::versions::needs_criu;
 use crate::wire::code;
 use containerd_shim_protos::api::{
     CheckpointTaskRequest, CreateTaskRequest, DeleteRequest, ExecProcessRequest, KillRequest,
@@ -98,6 +99,7 @@ fn counter(direct: &Direct, id: &str) -> PathBuf {
 
 #[tokio::test]
 async fn a_container_ends_with_its_checkpoint_and_goes_on_from_there() {
+    needs_criu();
     let direct = Direct::new();
     let (bundle, dir) = (counter(&direct, "a"), direct.dir.path());
     let address = direct.start(&bundle, "a");
@@ -182,6 +184,7 @@ async fn a_container_ends_with_its_checkpoint_and_goes_on_from_there() {
 
 #[tokio::test]
 async fn output_and_terminal_of_a_restored_container_are_those_of_its_caller() {
+    needs_criu();
     let direct = Direct::new();
     let dir = direct.dir.path();
     let script =
@@ -241,6 +244,7 @@ async fn output_and_terminal_of_a_restored_container_are_those_of_its_caller() {
 
 #[tokio::test]
 async fn what_cannot_be_done_is_refused_with_its_code() {
+    needs_criu();
     let direct = Direct::new();
     let (bundle, dir) = (counter(&direct, "a"), direct.dir.path());
     let address = direct.start(&bundle, "a");
@@ -340,6 +344,7 @@ async fn writes(is_there: impl Fn() -> bool, who: &str) {
 
 #[tokio::test]
 async fn a_checkpoint_that_hangs_holds_up_nobody_and_the_container_dies_out_of_it() {
+    needs_criu();
     let direct = Direct::new();
     let dir = direct.dir.path();
     let group = |config: &mut serde_json::Value| {
@@ -423,6 +428,7 @@ async fn a_checkpoint_that_hangs_holds_up_nobody_and_the_container_dies_out_of_i
 
 #[tokio::test]
 async fn a_restore_that_hangs_is_killed_with_all_that_it_made() {
+    needs_criu();
     let direct = Direct::new();
     let dir = direct.dir.path();
     let bundle = direct.bundle("a", "exec sleep 1000", |_| {});

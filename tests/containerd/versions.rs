@@ -18,13 +18,13 @@ impl Version {
         let Version::Fetched(suite) = self else {
             return None;
         };
-        Some(kept(suite))
+        Some(fetched(suite))
     }
 
     /// A search path with its programs, and a CRIU of today, before those of the machine.
     pub fn path(self) -> String {
         let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin";
-        let path = format!("{}:{path}", criu().display());
+        let path = format!("{}:{path}", kept("criu").display());
         match self.bin() {
             Some(bin) => format!("{}:{path}", bin.display()),
             None => path,
@@ -45,20 +45,25 @@ impl Version {
     }
 }
 
-/// Where the CRIU is that all of them use.
-pub fn criu() -> PathBuf {
-    kept("criu")
+/// The CRIU that all of them use is there. Not every architecture has one: only what needs it fails without.
+pub fn needs_criu() {
+    fetched("criu");
 }
 
-fn kept(name: &str) -> PathBuf {
-    let all = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("containerds");
-    let bin = all.join(name).join("bin");
+/// Where programs are that were fetched.
+fn fetched(name: &str) -> PathBuf {
+    let bin = kept(name);
     assert!(
         bin.is_dir(),
         "no `{}`: scripts/containerds fetches it",
         bin.display()
     );
     bin
+}
+
+fn kept(name: &str) -> PathBuf {
+    let all = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("containerds");
+    all.join(name).join("bin")
 }
 
 /// Makes each of these functions a test on each containerd.
