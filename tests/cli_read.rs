@@ -189,7 +189,46 @@ fn info_tells_each_setting_with_its_origin() {
     );
     assert_eq!(info["runtimes"][0]["name"], "runc");
     assert_eq!(info["pods"]["total"], 0);
+    let none = json!({"runtime": 0, "native": 0});
+    assert_eq!(info["pods"]["sandboxes"], none);
     assert!(host.podshim(["info"]).text().contains("settings.namespace"));
+}
+
+#[test]
+fn images_are_loaded_from_and_saved_to_where_one_is() {
+    let host = Host::new("runc");
+    let name = "localhost/busybox:1";
+    let images = support::images();
+    let here = host.path("here");
+    fs::create_dir(&here).expect("a directory of ours");
+    let image = |dir: &Path, args: &[&str]| {
+        let args = std::iter::once("image").chain(args.iter().copied());
+        support::run(host.command(args).current_dir(dir))
+    };
+    image(images, &["load", "oci:busybox", name]).expect(0);
+    for (number, target) in ["docker-archive:d.tar", "oci-archive:./o.tar", "oci:l"]
+        .iter()
+        .enumerate()
+    {
+        image(&here, &["save", target, name]).expect(0);
+        let copy = format!("localhost/copy:{number}");
+        assert_eq!(image(&here, &["load", target, &copy]).word(), copy);
+    }
+    let mut made: Vec<_> = fs::read_dir(&here)
+        .expect("our directory")
+        .map(|entry| entry.expect("an entry").file_name())
+        .collect();
+    made.sort();
+    assert_eq!(made, ["d.tar", "l", "o.tar"]);
+    let absent = image(&here, &["load", "oci:absent"]).expect(1).stderr;
+    let path = here.join("absent");
+    assert!(absent.contains(&path.display().to_string()), "{absent}");
+    let empty = image(&here, &["load", "oci:"]).expect(2).stderr;
+    assert!(empty.contains("no path follows the transport"), "{empty}");
+    let nowhere = image(&here, &["save", "elsewhere/x", name])
+        .expect(2)
+        .stderr;
+    assert!(nowhere.contains("oci-archive:"), "{nowhere}");
 }
 
 /// Starts a pod, lets the test look at it, deletes it, and looks whether anything is left.

@@ -13,6 +13,7 @@ mod e2e {
     mod devices;
     mod environment;
     mod eviction;
+    mod execs;
     mod explain;
     mod foreground;
     mod health;
@@ -28,4 +29,5 @@ mod e2e {
     mod sharing;
     mod sub_paths;
     mod volumes;
+    mod watching;
 }

@@ -550,9 +550,12 @@ fn a_follower_sees_every_line_across_rotations_and_ends_with_the_instance() {
     };
     let (done, is_done) = std::sync::mpsc::channel::<()>();
     let follower = std::thread::spawn(move || {
-        let mut out = Vec::new();
+        let (told, mut out) = (
+            source.path.parent().expect("a directory").to_owned(),
+            Vec::new(),
+        );
         let ended = |_| is_done.try_recv() == Err(std::sync::mpsc::TryRecvError::Disconnected);
-        follow(&[source, missing], &mut out, ended).expect("followed");
+        follow(&[source, missing], Told::ByFileIn(&told), &mut out, ended).expect("followed");
         String::from_utf8(out).expect("text")
     });
     pumped(log, |mut out, _err| {
@@ -579,11 +582,13 @@ fn a_reader_that_vanishes_ends_the_following_and_nothing_else() {
         }
     }
     let file = log_of(LOG);
+    let told = tempfile::tempdir().expect("a directory");
     let source = LogSource {
         path: file.path().to_owned(),
         query: LogQuery::default(),
     };
-    let error = follow(&[source], &mut Gone, |_| false).expect_err("ends");
+    let error =
+        follow(&[source], Told::ByFileIn(told.path()), &mut Gone, |_| false).expect_err("ends");
     assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
 }
 

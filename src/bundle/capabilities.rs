@@ -1,7 +1,6 @@
 //! Which capabilities a container gets. Invariant: never one that podshim itself may not hand on.
 
 use crate::bundle::HostFacts;
-use crate::bundle::skeleton::Skeleton;
 use crate::manifest::ContainerSecurity;
 use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities};
 
@@ -30,15 +29,6 @@ pub(crate) fn bounding_set(
     }
     set.retain(|c| every.contains(c));
     set
-}
-
-/// What pause gets: the default set.
-pub(crate) fn default_set(skeleton: &Skeleton, host: &HostFacts) -> Capabilities {
-    bounding_set(
-        &ContainerSecurity::default(),
-        &skeleton.process.capabilities.bounding,
-        host,
-    )
 }
 
 /// The same set as bounding, effective and permitted; nothing inheritable or ambient, so that it is gone after an exec as

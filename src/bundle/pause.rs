@@ -8,9 +8,15 @@ use crate::bundle::{
 };
 use crate::bundle::{DEFAULT_SECCOMP, PAUSE_SECCOMP};
 use crate::manifest::{ContainerSecurity, Pod};
-use oci_spec::runtime::{Linux, Process, Spec};
+use oci_spec::runtime::{Capabilities, Linux, Process, Spec};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+
+/// The capabilities of pause: to wait for children and signals it needs none, and what is done to its namespaces (the sysctls, the
+/// host name) is done before it runs.
+fn rights() -> Capabilities {
+    Capabilities::new()
+}
 
 /// Where the pause program is in its root file system.
 pub const PAUSE_PROGRAM: &str = "/pause";
@@ -27,6 +33,14 @@ pub enum SandboxKind {
 }
 
 impl SandboxKind {
+    /// As people write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            SandboxKind::Runtime => "runtime",
+            SandboxKind::Native => "native",
+        }
+    }
+
     /// The text of the seccomp profile that pause has there.
     pub fn seccomp(self) -> &'static str {
         match self {
@@ -54,7 +68,6 @@ pub fn pause_spec(input: &PauseInput) -> Result<Spec, BundleError> {
 }
 
 fn process(input: &PauseInput, skeleton: &Skeleton) -> Process {
-    let bounding = capabilities::default_set(skeleton, input.host);
     let apparmor = input.apparmor_default.filter(|_| input.host.apparmor);
     let mut process = bare_process();
     process
@@ -62,7 +75,7 @@ fn process(input: &PauseInput, skeleton: &Skeleton) -> Process {
         .set_args(Some(vec![PAUSE_PROGRAM.to_owned()]))
         .set_env(Some(skeleton.process.env.clone()))
         .set_cwd(skeleton.process.cwd.clone().into())
-        .set_capabilities(Some(capabilities::as_oci(&bounding)))
+        .set_capabilities(Some(capabilities::as_oci(&rights())))
         .set_no_new_privileges(Some(true))
         .set_apparmor_profile(apparmor.map(str::to_owned))
         .set_oom_score_adj(Some(oom::settable(oom::PAUSE, input.host)));
@@ -72,9 +85,8 @@ fn process(input: &PauseInput, skeleton: &Skeleton) -> Process {
 fn linux(input: &PauseInput, skeleton: &Skeleton) -> Result<Linux, BundleError> {
     let (pod, host) = (input.pod, input.host);
     let (masked, readonly) = skeleton.paths(&ContainerSecurity::default(), host);
-    let bounding = capabilities::default_set(skeleton, host);
     let path = cgroup::cgroups_path(pod, &host.cgroups, input.instance);
-    let seccomp = confinement::seccomp_of_pause(host, input.seccomp_default, &bounding)?;
+    let seccomp = confinement::seccomp_of_pause(host, input.seccomp_default, &rights())?;
     let mut linux = bare_linux();
     linux
         .set_namespaces(Some(namespaces::of_pause(pod, input.netns)))

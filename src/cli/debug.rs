@@ -5,7 +5,7 @@ use crate::cli::exit::{Code, DONE, Failed, Outcome, cannot};
 use crate::cli::settings::Settings;
 use crate::cli::{debug_container, pods, report, table, timeline};
 use crate::pod::{Comparison, Difference, Moment, MomentKind, Replayed, Timeline, replay};
-use crate::store::{PodDir, read_events, read_journal, read_json};
+use crate::store::{EVENTS, PodDir, read_events, read_journal, read_json};
 use crate::supervisor::{PLAN, Plan, PodRecord, Snapshot};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -67,7 +67,7 @@ fn replay_one(settings: &Settings, args: &ReplayArgs) -> Outcome {
             moments.extend(line.after(at, machine.view(), actions));
         },
     );
-    let events = read_events(&pod.dir.file("events.jsonl")).unwrap_or_default();
+    let events = read_events(&pod.dir.file(EVENTS)).unwrap_or_default();
     let verdict = match (
         replayed.compare(&found.state),
         replayed.compare_events(&events),

@@ -12,7 +12,7 @@ use crate::cli::exit::{DONE, Outcome, cannot};
 use crate::cli::settings::Settings;
 use crate::cli::{get, pods, report, why};
 use crate::pod::{Event, Explanation};
-use crate::store::read_events;
+use crate::store::{EVENTS, read_events};
 use crate::sys;
 use serde_json::Value;
 use tree::Tree;
@@ -21,7 +21,7 @@ pub(super) fn describe(settings: &Settings, args: &PodArgs) -> Outcome {
     let mut texts = Vec::new();
     for name in &args.pods {
         let pod = pods::find(settings, name)?;
-        let events = read_events(&pod.dir.file("events.jsonl"));
+        let events = read_events(&pod.dir.file(EVENTS));
         let events = events.map_err(cannot("read the event log"))?;
         let now = sys::now();
         let explanations = why::explanations(&pod, now, Default::default()).unwrap_or_default();
@@ -29,14 +29,21 @@ pub(super) fn describe(settings: &Settings, args: &PodArgs) -> Outcome {
         if object["spec"]["nodeName"].is_null() {
             object["spec"]["nodeName"] = pod.plan.host.hostname.clone().into();
         }
-        texts.push(text(&object, &events, &explanations, now));
+        let made_by = [pod.plan.runtime.kind.quirks().name, pod.plan.sandbox.name()];
+        texts.push(text(&object, made_by, &events, &explanations, now));
     }
     report::data(texts.join("\n\n").trim_end());
     DONE
 }
 
-/// The report of one pod.
-fn text(object: &Value, events: &[Event], explanations: &[Explanation], now: Now) -> String {
+/// The report of one pod; its containers and its sandbox are `made_by` these two.
+fn text(
+    object: &Value,
+    made_by: [&str; 2],
+    events: &[Event],
+    explanations: &[Explanation],
+    now: Now,
+) -> String {
     let (meta, spec, status) = (&object["metadata"], &object["spec"], &object["status"]);
     let mut head = Tree::default();
     head.line("Name", text_of(&meta["name"]));
@@ -48,6 +55,8 @@ fn text(object: &Value, events: &[Event], explanations: &[Explanation], now: Now
     let host = text_of(&status["hostIP"]);
     let node = [text_of(&spec["nodeName"]), host].join("/");
     head.line("Node", node.trim_matches('/'));
+    head.line("Runtime", made_by[0]);
+    head.line("Sandbox", made_by[1]);
     head.line("Start Time", date(&status["startTime"]));
     head.map("Labels", &meta["labels"], "=");
     head.map("Annotations", &meta["annotations"], ": ");

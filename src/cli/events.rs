@@ -4,17 +4,14 @@ use crate::cli::args::EventsArgs;
 use crate::cli::exit::{Code, DONE, Failed, Outcome, cannot};
 use crate::cli::report;
 use crate::cli::settings::Settings;
+use crate::cli::watch::Watch;
 use crate::cli::{follow, pods, table};
 use crate::pod::Event;
-use crate::store::read_events;
+use crate::store::{EVENTS, read_events};
 use crate::supervisor::{PLAN, PodRecord};
 use crate::sys;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::time::Duration;
-
-/// How often `--follow` looks.
-const LOOK: Duration = Duration::from_millis(100);
 
 pub(super) fn events(settings: &Settings, args: &EventsArgs) -> Outcome {
     let json = match args.output.as_str() {
@@ -32,13 +29,21 @@ pub(super) fn events(settings: &Settings, args: &EventsArgs) -> Outcome {
         Some(name) => vec![pods::find(settings, name)?],
         None => pods::all(settings, true, None),
     };
-    let mut next = BTreeMap::new();
+    let (mut next, mut watch) = (BTreeMap::new(), Watch::new());
     loop {
+        if args.follow && args.pod.is_none() {
+            watch.all(settings);
+            pods = pods::all(settings, true, None);
+        } else if args.follow {
+            watch.pod(&pods[0].dir);
+        }
+        // Asked before the events are read: those of the end are among them.
+        let is_over = args.pod.is_some() && is_over(&pods[0])?;
         let mut new = Vec::new();
         for pod in &pods {
             let seen = next.entry(pod.plan.pod.uid.clone()).or_insert(0);
             let events =
-                read_events(&pod.dir.file("events.jsonl")).map_err(cannot("read the event log"))?;
+                read_events(&pod.dir.file(EVENTS)).map_err(cannot("read the event log"))?;
             for event in events
                 .into_iter()
                 .filter(|event| event.seq >= *seen)
@@ -58,13 +63,10 @@ pub(super) fn events(settings: &Settings, args: &EventsArgs) -> Outcome {
         });
         new.retain(|(_, event)| oldest.is_none_or(|oldest| event.at.wall.0 >= oldest));
         print(&new, json)?;
-        if !args.follow || (args.pod.is_some() && is_over(&pods[0])?) {
+        if !args.follow || is_over {
             return DONE;
         }
-        std::thread::sleep(LOOK);
-        if args.pod.is_none() {
-            pods = pods::all(settings, true, None);
-        }
+        watch.wait();
     }
 }
 

@@ -1,26 +1,21 @@
 //! `exec`: a command in a running container. No supervisor is asked.
 //!
 //! The runtime detaches: the command has our standard streams, or a terminal that we drive, and when the runtime has gone the
-//! command is our child, because this process is a subreaper. Otherwise the runtime would copy the output and wait for its end,
-//! which a background process of the command can hold open for ever, and each runtime has exit codes of its own.
+//! command is the child of a process of ours, which is a subreaper. Otherwise the runtime would copy the output and wait for its
+//! end, which a background process of the command can hold open for ever, and each runtime has exit codes of its own.
 
 use crate::bundle::{self, ExecInput};
 use crate::cli::args::ExecArgs;
+use crate::cli::exec_parent::{Job, Parent};
 use crate::cli::exit::{Code, Failed, Outcome, cannot};
 use crate::cli::pods;
 use crate::cli::settings::Settings;
 use crate::cli::terminal::{self, Terminal};
 use crate::cli::wait_child::Wait;
-use crate::runtime::{CgroupError, Driver, Layout, PodCgroup, arm, kill_exec, read_pid_file};
-use crate::supervisor::{ExecStart, PodRecord, exec_start};
-use crate::sys;
-use std::process::{Command, Stdio};
+use crate::runtime::{CgroupError, Driver, Layout, PodCgroup, kill_exec};
+use crate::supervisor::{PodRecord, exec_start};
+use std::path::Path;
 use std::time::Duration;
-
-/// Exit code when time is up. Source: timeout(1).
-const TIMED_OUT: u8 = 124;
-/// Exit code when the runtime could not run the command. Source: POSIX shells, "found but cannot be executed".
-const NOT_RUN: u8 = 126;
 
 /// Every error of our own is 125, lest it be taken for the command's.
 pub(super) fn exec(settings: &Settings, args: &ExecArgs) -> Outcome {
@@ -40,8 +35,14 @@ fn execute(settings: &Settings, args: &ExecArgs) -> Outcome {
         let message = format!("container `{name}` of pod `{pod}` is not running");
         return Err(Failed::new(Code::Own, message));
     };
+    let cgroup = cgroup(&pod)?;
     let place = tempfile::tempdir_in(&pod.dir.state).map_err(cannot("make a pid file"))?;
-    let mut wait = Wait::new(args.timeout.map(Duration::from_secs))?;
+    let parent = Parent::new(Job {
+        limit: args.timeout.map(Duration::from_secs),
+        stdin: args.stdin,
+        kill: |pid_file: &Path| Ok(kill_exec(&cgroup, instance, pid_file).map(drop)?),
+    })?;
+    let mut wait = Wait::beside()?;
     let terminal = args
         .tty
         .then(|| Terminal::new(place.path(), &wait))
@@ -56,40 +57,17 @@ fn execute(settings: &Settings, args: &ExecArgs) -> Outcome {
     };
     let console = terminal.as_ref().map(Terminal::socket);
     let start = exec_start(&pod.dir, &driver, instance, &input, place.path(), console)?;
-    let ExecStart { argv, pid_file } = start;
-    let cgroup = cgroup(&pod)?;
-    let mut command = Command::new(&argv[0]);
-    command.args(&argv[1..]);
-    if !args.stdin {
-        command.stdin(Stdio::null());
+    let mut parent = parent.order(&start)?;
+    if let Some(terminal) = terminal
+        && parent.runs(&mut wait)?
+    {
+        wait.screen = Some(terminal.show(args.stdin)?);
     }
-    sys::with_no_signal_blocked(&mut command);
-    let what = format!("run `{}`", argv[0].to_string_lossy());
-    arm();
-    let runtime = command.spawn().map_err(cannot(what))?.id();
-    let mut ended = wait.child(runtime)?;
-    match ended {
-        Some(0) => {
-            let pid = read_pid_file(&pid_file).map_err(cannot("read the pid file"))?;
-            wait.screen = terminal
-                .map(|terminal| terminal.show(args.stdin))
-                .transpose()?;
-            ended = wait.child(pid)?;
-        }
-        Some(_) => return Ok(NOT_RUN),
-        None => {}
-    }
+    let ended = parent.ended(&mut wait);
     if let Some(screen) = wait.screen {
         screen.close();
     }
-    match ended {
-        Some(code) => Ok(code),
-        None => {
-            // Whatever runs by now: the runtime may just have started it.
-            kill_exec(&cgroup, instance, &pid_file)?;
-            Ok(TIMED_OUT)
-        }
-    }
+    ended
 }
 
 /// Reads `uid` or `uid:gid`.

@@ -5,12 +5,12 @@ use crate::cli::args::RunArgs;
 use crate::cli::exit::{Code, Failed, Outcome, cannot};
 use crate::cli::{delete, follow, report, run};
 use crate::pod::{self, ContainerState, PodView};
-use crate::stdio::{self, LogQuery, LogSource};
+use crate::stdio::{self, LogQuery, LogSource, Told};
 use crate::supervisor::PodRecord;
 use crate::sys;
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::io::{PipeReader, PipeWriter};
 use std::thread::JoinHandle;
 
 /// Shows the pod until it has ended.
@@ -90,7 +90,7 @@ fn exit_code(pod: &PodRecord, view: &PodView, args: &RunArgs) -> Outcome {
 /// The thread that prints one instance's log, and how it learns that the instance has ended.
 struct Printer {
     thread: JoinHandle<()>,
-    _end: Sender<()>,
+    _end: PipeWriter,
 }
 
 impl Printer {
@@ -133,13 +133,19 @@ fn show_new_instances(
         } else {
             None
         };
-        let (end, ended) = channel();
+        let (ended, end) = match std::io::pipe() {
+            Ok(pipe) => pipe,
+            Err(error) => {
+                report::warn(format!("cannot show `{}`: {error}", path.display()));
+                continue;
+            }
+        };
         let thread = std::thread::spawn(move || print(&path, prefix, &ended));
         shown.insert(key, Printer { thread, _end: end });
     }
 }
 
-fn print(path: &std::path::Path, prefix: Option<String>, ended: &Receiver<()>) {
+fn print(path: &std::path::Path, prefix: Option<String>, ended: &PipeReader) {
     let query = LogQuery {
         prefix,
         ..LogQuery::default()
@@ -148,8 +154,9 @@ fn print(path: &std::path::Path, prefix: Option<String>, ended: &Receiver<()>) {
         path: path.to_owned(),
         query,
     };
-    let is_finished = |_| matches!(ended.try_recv(), Err(TryRecvError::Disconnected));
-    if let Err(error) = stdio::follow(&[source], &mut std::io::stdout(), is_finished)
+    let is_finished = |_| sys::has_hung_up(ended);
+    let told = Told::ByEndOf(ended);
+    if let Err(error) = stdio::follow(&[source], told, &mut std::io::stdout(), is_finished)
         && error.kind() != std::io::ErrorKind::BrokenPipe
     {
         report::warn(format!("cannot read `{}`: {error}", path.display()));

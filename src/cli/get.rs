@@ -5,6 +5,7 @@ use crate::cli::exit::{Code, DONE, Failed, Outcome};
 use crate::cli::pods::{self, Selector};
 use crate::cli::report;
 use crate::cli::settings::Settings;
+use crate::cli::watch::Watch;
 use crate::cli::{jsonpath, table};
 use crate::manifest::qos;
 use crate::pod;
@@ -14,14 +15,19 @@ use serde_json::{Value, json};
 use std::io::Write;
 use std::time::Duration;
 
-/// How often `--watch` looks: often enough for a person, cheap enough for hundreds of pods.
-const WATCH: Duration = Duration::from_millis(200);
-
 pub(super) fn get(settings: &Settings, args: &GetArgs) -> Outcome {
     let format = Format::parse(args)?;
-    let mut last = Vec::new();
+    let (mut last, mut watch) = (Vec::new(), Watch::new());
+    let mut pods = chosen(settings, args)?;
     loop {
-        let pods = chosen(settings, args)?;
+        if args.watch {
+            match args.pods.is_empty() {
+                true => watch.all(settings),
+                false => pods.iter().for_each(|pod| watch.pod(&pod.dir)),
+            }
+            // What has changed before it was watched.
+            pods = chosen(settings, args)?;
+        }
         let text = render(&pods, args, &format)?;
         if text != last {
             let mut out = std::io::stdout().lock();
@@ -32,7 +38,7 @@ pub(super) fn get(settings: &Settings, args: &GetArgs) -> Outcome {
         if !args.watch {
             return DONE;
         }
-        std::thread::sleep(WATCH);
+        watch.wait();
     }
 }
 

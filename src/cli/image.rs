@@ -82,16 +82,19 @@ fn pull(
 
 /// An error with its code and hint.
 fn failed(error: ImageError) -> Failed {
-    let code = match &error {
+    let hint = error.hint();
+    Failed {
+        hint,
+        ..Failed::new(failed_code(&error), error)
+    }
+}
+
+fn failed_code(error: &ImageError) -> Code {
+    match error {
         ImageError::Absent(_) => Code::NotFound,
         ImageError::InUse(_) => Code::Conflict,
         ImageError::Reference { .. } => Code::Usage,
         _ => Code::Failed,
-    };
-    let hint = error.hint();
-    Failed {
-        hint,
-        ..Failed::new(code, error)
     }
 }
 
@@ -115,8 +118,11 @@ fn each(names: &[String], mut act: impl FnMut(&str) -> Result<(), Failed>) -> Ou
 }
 
 fn load(settings: &Settings, source: &str, name: Option<&str>) -> Outcome {
-    let loaded = image::load(&settings.dirs.data, source, name)
-        .map_err(cannot(format!("load `{source}`")))?;
+    let fail = |error: ImageError| Failed {
+        code: failed_code(&error),
+        ..Failed::from(cannot(format!("load `{source}`"))(error))
+    };
+    let loaded = image::load(&settings.dirs.data, source, name).map_err(fail)?;
     for name in loaded {
         report::data(format_args!("{name}"));
     }

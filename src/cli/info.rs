@@ -1,5 +1,6 @@
 //! `info`: the settings with where each comes from, and what this machine has.
 
+use crate::bundle::SandboxKind;
 use crate::cli::args::{Global, OutputArgs};
 use crate::cli::exit::{Code, DONE, Failed, Outcome};
 use crate::cli::settings::Settings;
@@ -19,6 +20,9 @@ pub(super) fn info(settings: &Settings, matches: &ArgMatches, args: &OutputArgs)
     let facts = host::facts(settings)?;
     let layout = Layout::detect().map_err(|e| Failed::new(Code::Host, e))?;
     let (pods, broken) = list_pods(&settings.dirs);
+    let of_kind = |kind| pods.iter().filter(|pod| pod.plan.sandbox == kind).count();
+    let sandboxes = [SandboxKind::Runtime, SandboxKind::Native].into_iter();
+    let sandboxes: Value = sandboxes.map(|kind| (kind.name(), of_kind(kind))).collect();
     let live = pods.iter().filter(|pod| !follow::has_ended(pod)).count();
     let images = image::list(&settings.dirs.data).map_or_else(
         |error| {
@@ -39,7 +43,9 @@ pub(super) fn info(settings: &Settings, matches: &ArgMatches, args: &OutputArgs)
             "root": facts.cgroups.root,
             "controllers": controllers.collect::<Value>(),
         },
-        "pods": { "total": pods.len() + broken.len(), "live": live, "unreadable": broken.len() },
+        "pods": {
+            "total": pods.len() + broken.len(), "live": live, "unreadable": broken.len(), "sandboxes": sandboxes,
+        },
         "images": images,
     });
     if as_json {

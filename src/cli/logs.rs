@@ -6,14 +6,16 @@ use crate::cli::exit::{Code, DONE, Failed, Outcome, cannot};
 use crate::cli::settings::Settings;
 use crate::cli::{follow, pods, report, table};
 use crate::pod::{ContainerState, ContainerView};
-use crate::stdio::{self, LogQuery, LogSource};
-use crate::supervisor::PodRecord;
+use crate::stdio::{self, LogQuery, LogSource, Told};
+use crate::supervisor::{PodRecord, SNAPSHOT};
 use crate::sys;
 use std::io::{self, BufWriter};
-use std::time::{Duration, Instant};
+use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, Instant, SystemTime};
 
-/// Least time between two looks at the snapshot while a log is followed: a flood of output must not read it each turn.
-const LOOK: Duration = Duration::from_millis(100);
+/// Time between two looks at a snapshot that is the same by its number and time while a log is followed: a flood of output must
+/// not read it each turn.
+const LOOK: Duration = Duration::from_secs(1);
 /// The waiting reason of a container whose supervisor has not begun.
 const NOT_BEGUN: &str = "ContainerCreating";
 
@@ -204,9 +206,11 @@ fn show(pod: &PodRecord, shown: &[Shown], query: &LogQuery, args: &LogsArgs) -> 
     }
     let mut now = Now {
         pod: pod.clone(),
+        file: None,
         seen: follow::now(),
     };
-    stdio::follow(&sources, &mut out, |index| {
+    let told = Told::ByFileIn(&pod.dir.state);
+    stdio::follow(&sources, told, &mut out, |index| {
         let one = &shown[index];
         !one.runs || now.has_ended(one)
     })
@@ -215,14 +219,19 @@ fn show(pod: &PodRecord, shown: &[Shown], query: &LogQuery, args: &LogsArgs) -> 
 /// The pod as it was at the last look.
 struct Now {
     pod: PodRecord,
+    /// Which file the snapshot was: its number, the time it was written.
+    file: Option<(u64, SystemTime)>,
     seen: Instant,
 }
 
 impl Now {
     /// Whether the instance has ended. Its log is whole by then: the end is told after the last line was written.
     fn has_ended(&mut self, shown: &Shown) -> bool {
-        if self.seen.elapsed() >= LOOK {
-            self.seen = follow::now();
+        let meta = self.pod.dir.file(SNAPSHOT).metadata();
+        let file = meta.and_then(|meta| Ok((meta.ino(), meta.modified()?)));
+        let file = file.ok();
+        if file != self.file || self.seen.elapsed() >= LOOK {
+            (self.file, self.seen) = (file, follow::now());
             match follow::reread(&self.pod) {
                 Ok(pod) => self.pod = pod,
                 // Written whole and renamed, so this is no half-written one; the next look will tell.

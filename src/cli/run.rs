@@ -6,13 +6,16 @@ use crate::cli::args::{LogArgs, LogWhenFull, RunArgs};
 use crate::cli::exit::{Code, DONE, Failed, Outcome, cannot};
 use crate::cli::settings::Settings;
 use crate::cli::spawn::AfterBoot;
-use crate::cli::{delete, follow, foreground, host, network, pods, ports, report, source, spawn};
+use crate::cli::{
+    delete, follow, foreground, host, network, pods, ports, report, source, spawn, timings,
+};
 use crate::manifest::{ConfigObject, Pod, Profile};
 use crate::pod::{ContainerState, Phase, PodView, Request};
 use crate::runtime::{Deadlines, Needs, Runtime, arm};
 use crate::stdio::{LogLimits, WhenFull};
 use crate::store::find_name;
 use crate::supervisor::{Plan, PodRecord, read_pod};
+use crate::sys;
 use std::time::Duration;
 
 /// Waiting reasons that are part of a normal start.
@@ -25,6 +28,7 @@ const DEADLINE_SECONDS: (f64, f64) = (0.1, 600.0);
 const LOG_BYTES_MIN: u64 = 64 * 1024;
 
 pub(super) fn run(settings: &Settings, args: &RunArgs) -> Outcome {
+    let begun = sys::now().mono;
     let mut loaded = source::load(&args.files)?;
     if loaded.pods.len() > 1 && (args.name.is_some() || !args.detach) {
         let message = format!("the manifest has {} pods", loaded.pods.len());
@@ -63,6 +67,9 @@ pub(super) fn run(settings: &Settings, args: &RunArgs) -> Outcome {
                     view => tell_trouble(pod, &view?),
                 }
                 report::data(pods::shown(pod));
+                if args.timings {
+                    timings::tell(pod, begun)?;
+                }
             }
             DONE
         }

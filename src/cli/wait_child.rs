@@ -1,10 +1,12 @@
-//! Waiting for a command in a container, which is our child because this process is a subreaper and the runtime has gone.
+//! Waiting for a child, such as a command in a container, which is ours because this process is a subreaper and the runtime has gone.
 
+use crate::base::{Exit, Signal};
 use crate::cli::exit::{Failed, cannot};
 use crate::cli::terminal::Screen;
 use crate::sys::{self, Child, SignalFd};
 use nix::sys::signal::Signal as Caught;
-use std::io;
+use std::io::{self, PipeReader};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// Waiting for a child, while signals go on to it and time runs out.
@@ -22,6 +24,14 @@ impl Wait {
     /// No thread may have been started before: signals would go to it.
     pub fn new(limit: Option<Duration>) -> Result<Wait, Failed> {
         sys::become_subreaper().map_err(cannot("become a subreaper"))?;
+        Ok(Wait {
+            deadline: limit.map(|limit| crate::cli::follow::now() + limit),
+            ..Wait::beside()?
+        })
+    }
+
+    /// The same without a limit, and without becoming the parent of what others leave behind.
+    pub fn beside() -> Result<Wait, Failed> {
         let caught = [
             Caught::SIGCHLD,
             Caught::SIGTERM,
@@ -32,7 +42,7 @@ impl Wait {
         ];
         Ok(Wait {
             signals: sys::block_signals(&caught).map_err(cannot("block signals"))?,
-            deadline: limit.map(|limit| crate::cli::follow::now() + limit),
+            deadline: None,
             screen: None,
             ended: Vec::new(),
         })
@@ -45,12 +55,17 @@ impl Wait {
 
     /// The exit code of this child, 128 + signal if one ended it; `None` when time is up.
     pub fn child(&mut self, pid: u32) -> Result<Option<u8>, Failed> {
+        let code = |exit: Exit| u8::try_from(exit.code()).unwrap_or(u8::MAX);
+        Ok(self.exit(pid)?.map(code))
+    }
+
+    /// How this child ended; `None` when time is up.
+    pub fn exit(&mut self, pid: u32) -> Result<Option<Exit>, Failed> {
         let pidfd = sys::pidfd(pid).ok();
         loop {
             self.ended.extend(std::iter::from_fn(sys::reap_any));
             if let Some(child) = self.ended.iter().find(|child| child.pid == pid) {
-                let code = crate::base::Exit::from_wait_status(child.status).code();
-                return Ok(Some(u8::try_from(code).unwrap_or(u8::MAX)));
+                return Ok(Some(Exit::from_wait_status(child.status)));
             }
             let left = self
                 .deadline
@@ -58,26 +73,40 @@ impl Wait {
             if left == Some(Duration::ZERO) {
                 return Ok(None);
             }
-            let signal = self
-                .signals
-                .wait(left)
-                .and_then(crate::base::Signal::from_number);
-            if signal.is_some_and(|signal| signal.number() == Caught::SIGWINCH as i32) {
-                self.screen.iter().for_each(Screen::fit);
-                continue;
-            }
-            let forwarded = signal.filter(|signal| signal.number() != Caught::SIGCHLD as i32);
-            if let (Some(signal), Some(pidfd)) = (forwarded, &pidfd) {
-                match sys::signal_pidfd(std::os::fd::AsFd::as_fd(pidfd), signal) {
-                    Err(e)
-                        if e.kind() != io::ErrorKind::NotFound
-                            && e.raw_os_error() != Some(nix::libc::ESRCH) =>
-                    {
-                        return Err(cannot("pass on a signal")(e).into());
-                    }
-                    _ => {}
+            let signal = self.signals.wait(left);
+            self.pass_on(signal, pidfd.as_ref())?;
+        }
+    }
+
+    /// Waits until there is something to read, or its end.
+    pub fn readable(&mut self, pid: u32, pipe: &PipeReader) -> Result<(), Failed> {
+        let pidfd = sys::pidfd(pid).ok();
+        while !self.signals.wait_or(pipe) {
+            let signal = self.signals.take();
+            self.pass_on(signal, pidfd.as_ref())?;
+        }
+        Ok(())
+    }
+
+    /// What is meant for the child goes to it.
+    fn pass_on(&self, signal: Option<i32>, pidfd: Option<&OwnedFd>) -> Result<(), Failed> {
+        let signal = signal.and_then(Signal::from_number);
+        if signal.is_some_and(|signal| signal.number() == Caught::SIGWINCH as i32) {
+            self.screen.iter().for_each(Screen::fit);
+            return Ok(());
+        }
+        let forwarded = signal.filter(|signal| signal.number() != Caught::SIGCHLD as i32);
+        if let (Some(signal), Some(pidfd)) = (forwarded, pidfd) {
+            match sys::signal_pidfd(pidfd.as_fd(), signal) {
+                Err(e)
+                    if e.kind() != io::ErrorKind::NotFound
+                        && e.raw_os_error() != Some(nix::libc::ESRCH) =>
+                {
+                    return Err(cannot("pass on a signal")(e).into());
                 }
+                _ => {}
             }
         }
+        Ok(())
     }
 }

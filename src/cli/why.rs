@@ -7,7 +7,7 @@ use crate::cli::exit::{Code, DONE, Failed, Outcome, cannot};
 use crate::cli::settings::Settings;
 use crate::cli::{follow, pods, report, table};
 use crate::pod::{Begun, Cause, Entry, Explanation, Known, Next, explain};
-use crate::store::{read_events, read_journal};
+use crate::store::{EVENTS, read_events, read_journal};
 use crate::supervisor::PodRecord;
 use crate::sys;
 use serde_json::{Value, json};
@@ -67,8 +67,7 @@ pub(super) fn explanations(
         return Err(Failed::new(Code::Failed, message)
             .hint("its supervisor.log says what keeps it from beginning"));
     };
-    let events =
-        read_events(&pod.dir.file("events.jsonl")).map_err(cannot("read the event log"))?;
+    let events = read_events(&pod.dir.file(EVENTS)).map_err(cannot("read the event log"))?;
     let events: Vec<_> = events.into_iter().filter(|e| e.at.wall >= since).collect();
     // A journal that cannot be read takes one kind of cause away, not the answer.
     let journal = read_journal(&pod.dir)

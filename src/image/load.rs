@@ -70,15 +70,15 @@ pub fn load(data: &Path, source: &str, name: Option<&str>) -> Result<Vec<String>
 
 /// The images of a source to load, with the names the source has for them.
 fn images_of(source: &str) -> Result<(Files, Vec<Named>), ImageError> {
-    match source.parse::<Reference>() {
-        Ok(Reference::Oci(dir, None)) => all_of_layout(Files::directory(&dir)?),
-        Ok(Reference::OciArchive(file, None)) => all_of_layout(Files::tar(&file)?),
-        Ok(Reference::DockerArchive(file, None)) => all_of_docker(Files::tar(&file)?),
-        Ok(Reference::Rootfs(_)) => Err(ImageError::Reference {
+    match Reference::typed(source)? {
+        Some(Reference::Oci(dir, None)) => all_of_layout(Files::directory(&dir)?),
+        Some(Reference::OciArchive(file, None)) => all_of_layout(Files::tar(&file)?),
+        Some(Reference::DockerArchive(file, None)) => all_of_docker(Files::tar(&file)?),
+        Some(Reference::Rootfs(_)) => Err(ImageError::Reference {
             reference: source.to_owned(),
             problem: "a plain directory is used where it is and cannot be loaded",
         }),
-        Ok(chosen) if !matches!(chosen, Reference::Registry(_)) => {
+        Some(chosen) if !matches!(chosen, Reference::Registry(_)) => {
             match origin(Path::new(""), &chosen)? {
                 Origin::Source(files, content) => {
                     let names = match chosen {

@@ -1,11 +1,14 @@
-//! Layers → one mounted root.
+//! Layers → one mounted root. What is written to it lasts as long as the instance, never longer than the machine runs, so it is mounted
+//! `volatile`: without that an unmount, and each `fsync` of a container, writes the whole file system below to the disk. Source:
+//! kernel documentation, filesystems/overlayfs, "Volatile mount".
 
 use crate::image::root::open_root;
 use rustix::fs::{CWD, StatVfsMountFlags, statvfs};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, UnmountFlags,
-    fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount, move_mount, unmount,
+    fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount, move_mount,
+    unmount,
 };
 use std::ffi::CString;
 use std::io;
@@ -13,9 +16,10 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 const SOURCE: &str = "podshim";
+const VOLATILE: &str = "volatile";
 
 /// Mounts an overlay of `layers` (lowest first) with `upper` and `work` at the directory `target`. All of them must exist; `upper` and
-/// `work` must be on one file system and empty or used together before. The root of the mount has the owner and mode of `upper`.
+/// `work` must be on one file system and empty: the kernel refuses those of a volatile mount before. The root of the mount has the owner and mode of `upper`.
 pub fn mount_overlay(
     layers: &[PathBuf],
     upper: &Path,
@@ -75,6 +79,11 @@ fn mount_by_parts(
     if let Some((upper, work)) = writable {
         fsconfig_set_string(&context, "upperdir", upper)?;
         fsconfig_set_string(&context, "workdir", work)?;
+        match fsconfig_set_flag(&context, VOLATILE) {
+            // Before 5.10 it is unknown.
+            Err(error) if error != Errno::INVAL => return Err(error),
+            _ => {}
+        }
     }
     fsconfig_create(&context)?;
     let access = match writable {
@@ -109,8 +118,14 @@ fn mount_by_options(
         }
         None => MountFlags::RDONLY,
     };
-    let options = CString::new(options)?;
-    Ok(mount(SOURCE, target, "overlay", flags, options.as_c_str())?)
+    let attempt = |options: String| -> io::Result<()> {
+        let options = CString::new(options)?;
+        Ok(mount(SOURCE, target, "overlay", flags, options.as_c_str())?)
+    };
+    if writable.is_some() && attempt(format!("{options},{VOLATILE}")).is_ok() {
+        return Ok(());
+    }
+    attempt(options)
 }
 
 #[cfg(test)]
@@ -140,10 +155,15 @@ mod tests {
         let (upper, work) = (place("upper".into()), place("work".into()));
         let target = place("target".into());
         mount(&layers, &upper, &work, &target).expect("mounts");
+        let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+        let ours = mounts
+            .lines()
+            .find(|line| line.contains(&*target.to_string_lossy()));
         let names = fs::read_dir(&target).expect("lists").count();
         let same = fs::read_to_string(target.join("same")).expect("reads");
         fs::write(target.join("new"), "").expect("writes");
         rustix::mount::unmount(&target, rustix::mount::UnmountFlags::empty()).expect("unmounts");
+        assert!(ours.is_some_and(|line| line.contains(VOLATILE)), "{ours:?}");
         assert_eq!(names, count + 1);
         assert_eq!(same, (count - 1).to_string(), "the last layer wins");
         assert!(upper.join("new").exists(), "writes go to upper");

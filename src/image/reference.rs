@@ -36,14 +36,33 @@ impl FromStr for Reference {
 
     /// As skopeo reads them: a path ends at the first colon.
     fn from_str(text: &str) -> Result<Reference, ImageError> {
-        parse(text).map_err(|problem| ImageError::Reference {
-            reference: text.chars().take(256).collect(),
-            problem,
-        })
+        parse(text, absolute).map_err(wrong(text))
     }
 }
 
-fn parse(text: &str) -> Result<Reference, &'static str> {
+impl Reference {
+    /// What somebody types: a path after a transport that does not begin with `/` is one from the working directory. `None`
+    /// where there is no transport and it is no name of an image either.
+    pub(super) fn typed(text: &str) -> Result<Option<Reference>, ImageError> {
+        let transport = text.split_once(':').map_or("", |(transport, _)| transport);
+        match parse(text, from_here) {
+            Err(_) if !TRANSPORTS.contains(&transport) => Ok(None),
+            parsed => parsed.map(Some).map_err(wrong(text)),
+        }
+    }
+}
+
+fn wrong(text: &str) -> impl FnOnce(&'static str) -> ImageError {
+    |problem| ImageError::Reference {
+        reference: text.chars().take(256).collect(),
+        problem,
+    }
+}
+
+/// Reads the path after a transport.
+type ReadPath = fn(&str) -> Result<PathBuf, &'static str>;
+
+fn parse(text: &str, read: ReadPath) -> Result<Reference, &'static str> {
     if text.is_empty() {
         return Err("it is empty");
     }
@@ -54,11 +73,13 @@ fn parse(text: &str) -> Result<Reference, &'static str> {
         return Err("it has a control character");
     }
     match text.split_once(':') {
-        Some(("rootfs", dir)) => Ok(Reference::Rootfs(absolute(dir)?)),
-        Some(("oci", rest)) => path_and_tag(rest).map(|(p, t)| Reference::Oci(p, t)),
-        Some(("oci-archive", rest)) => path_and_tag(rest).map(|(p, t)| Reference::OciArchive(p, t)),
+        Some(("rootfs", dir)) => Ok(Reference::Rootfs(read(dir)?)),
+        Some(("oci", rest)) => path_and_tag(rest, read).map(|(p, t)| Reference::Oci(p, t)),
+        Some(("oci-archive", rest)) => {
+            path_and_tag(rest, read).map(|(p, t)| Reference::OciArchive(p, t))
+        }
         Some(("docker-archive", rest)) => {
-            let (path, tag) = path_and_tag(rest)?;
+            let (path, tag) = path_and_tag(rest, read)?;
             let tag = tag.map(|name| registry(&name)).transpose()?;
             Ok(Reference::DockerArchive(path, tag))
         }
@@ -74,11 +95,18 @@ fn absolute(path: &str) -> Result<PathBuf, &'static str> {
     }
 }
 
-fn path_and_tag(rest: &str) -> Result<(PathBuf, Option<String>), &'static str> {
+fn from_here(path: &str) -> Result<PathBuf, &'static str> {
+    if path.is_empty() {
+        return Err("no path follows the transport");
+    }
+    std::path::absolute(path).map_err(|_| "the working directory is gone: write the whole path")
+}
+
+fn path_and_tag(rest: &str, read: ReadPath) -> Result<(PathBuf, Option<String>), &'static str> {
     match rest.split_once(':') {
-        None => Ok((absolute(rest)?, None)),
+        None => Ok((read(rest)?, None)),
         Some((_, "")) => Err("nothing follows the colon after the path"),
-        Some((path, tag)) => Ok((absolute(path)?, Some(tag.to_owned()))),
+        Some((path, tag)) => Ok((read(path)?, Some(tag.to_owned()))),
     }
 }
 
@@ -222,6 +250,21 @@ mod tests {
             digest.parse::<Reference>().expect("digest").to_string(),
             digest
         );
+    }
+
+    #[test]
+    fn what_is_typed_may_be_a_path_from_here() {
+        let here = std::env::current_dir().expect("a working directory");
+        let typed = |text: &str| Reference::typed(text).expect(text).expect("a reference");
+        let expected = Reference::OciArchive(here.join("a/b.tar"), Some("v1".into()));
+        assert_eq!(typed("oci-archive:./a/b.tar:v1"), expected);
+        assert_eq!(typed("oci:l"), Reference::Oci(here.join("l"), None));
+        assert_eq!(typed("oci:/l"), Reference::Oci("/l".into(), None));
+        for text in ["oci:", "oci:l:", "docker-archive:a:App", "rootfs:"] {
+            Reference::typed(text).expect_err(text);
+        }
+        // Perhaps a file.
+        assert_eq!(Reference::typed("./A.tar").expect("no transport"), None);
     }
 
     #[test]

@@ -18,24 +18,23 @@ use std::path::Path;
 /// Writes images to `target`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]` or `docker-archive:FILE[:NAME]`, under the name that it gives, else
 /// under their own. A file appears complete or not at all; a directory must be new or empty.
 pub fn save(data: &Path, names: &[String], target: &str) -> Result<(), ImageError> {
-    let place: Reference = target.parse()?;
+    let refused = |problem| ImageError::Reference {
+        reference: target.to_owned(),
+        problem,
+    };
+    let elsewhere = || refused("images are saved to oci:, oci-archive: or docker-archive:");
+    let place = Reference::typed(target)?.ok_or_else(elsewhere)?;
     let store = Store::open(data, Access::Shared)?;
     let records: Vec<ImageRecord> = names
         .iter()
         .map(|name| kept(data, name))
         .collect::<Result<_, _>>()?;
-    let refused = |problem| ImageError::Reference {
-        reference: target.to_owned(),
-        problem,
-    };
     let (path, tag) = match &place {
         Reference::Oci(path, tag)
         | Reference::OciArchive(path, tag)
         | Reference::DockerArchive(path, tag) => (path, tag),
         Reference::Rootfs(_) | Reference::Registry(_) => {
-            return Err(refused(
-                "images are saved to oci:, oci-archive: or docker-archive:",
-            ));
+            return Err(elsewhere());
         }
     };
     if tag.is_some() && records.len() != 1 {

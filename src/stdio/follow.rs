@@ -5,16 +5,17 @@
 
 use crate::stdio::read::{LogQuery, Printer, is_complete, next_line, seek_to_tail};
 use crate::stdio::rotation::rotated_files;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use crate::sys::Changes;
 use std::fs::File;
-use std::io::{self, BufReader, ErrorKind, Write};
-use std::os::fd::OwnedFd;
+use std::io::{self, BufReader, ErrorKind, PipeReader, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-/// Milliseconds between two looks when nothing is written: how late the end of an instance is noticed.
-const LOOK_MS: i64 = 200;
+/// Time between two looks when nothing changes: how late an end is noticed of which no file tells.
+const QUIET: Duration = Duration::from_secs(1);
+/// The same where the kernel does not tell of changes.
+const DEAF: Duration = Duration::from_millis(200);
 /// Records printed of one source before the others have their turn.
 const RECORDS_PER_TURN: usize = 1024;
 
@@ -27,18 +28,35 @@ pub struct LogSource {
     pub query: LogQuery,
 }
 
+/// What tells of the end of an instance.
+#[derive(Clone, Copy, Debug)]
+pub enum Told<'a> {
+    /// A file that is put into this directory.
+    ByFileIn(&'a Path),
+    /// The end of this pipe.
+    ByEndOf(&'a PipeReader),
+}
+
 /// Prints what is there and then what comes, until `is_finished` has said of every source (by its index) that its instance ended
-/// and its log is read to the end. *Errors*: of the files or of `out`.
+/// and its log is read to the end; it is asked when something was written, or when an end was `told`. *Errors*: of the files or of `out`.
 pub fn follow(
     sources: &[LogSource],
+    told: Told<'_>,
     out: &mut impl Write,
     mut is_finished: impl FnMut(usize) -> bool,
 ) -> io::Result<()> {
-    let watch = Watch::new(sources);
+    let mut changes = Changes::default();
     let mut followers: Vec<_> = sources.iter().map(Follower::new).collect();
     let mut done = vec![false; sources.len()];
     loop {
         let mut any_more = false;
+        if let Told::ByFileIn(dir) = told {
+            changes.of_files(dir);
+        }
+        for dir in sources.iter().filter_map(|source| source.path.parent()) {
+            changes.of_content(dir);
+            changes.of_entries(dir);
+        }
         for (index, follower) in followers.iter_mut().enumerate() {
             if !done[index] {
                 // Asked before the end is seen: what was written until then is printed.
@@ -53,7 +71,10 @@ pub fn follow(
         }
         if !any_more {
             out.flush()?;
-            watch.wait();
+            match told {
+                Told::ByFileIn(_) => changes.wait(QUIET, DEAF),
+                Told::ByEndOf(pipe) => changes.wait_or(pipe, QUIET, DEAF),
+            };
         }
     }
 }
@@ -144,42 +165,5 @@ fn open_if_there(path: &Path) -> io::Result<Option<File>> {
     match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         other => other.map(Some),
-    }
-}
-
-/// Waits for a change in the sources' directories, if the kernel can tell; else for a while.
-struct Watch {
-    inotify: Option<OwnedFd>,
-}
-
-impl Watch {
-    fn new(sources: &[LogSource]) -> Watch {
-        let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok();
-        for dir in sources.iter().filter_map(|source| source.path.parent()) {
-            if let Some(inotify) = &inotify {
-                let what = WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO;
-                // What cannot be watched (not there yet, too many watches) is looked at every now and then.
-                let _ = inotify::add_watch(inotify, dir, what);
-            }
-        }
-        Watch { inotify }
-    }
-
-    fn wait(&self) {
-        let fd = self.inotify.as_ref();
-        let mut fds: Vec<_> = fd
-            .map(|fd| PollFd::new(fd, PollFlags::IN))
-            .into_iter()
-            .collect();
-        let pause = Timespec {
-            tv_sec: 0,
-            tv_nsec: LOOK_MS * 1_000_000,
-        };
-        // A signal or an error only makes the next look come sooner.
-        let changed = poll(&mut fds, Some(&pause)).is_ok_and(|n| n > 0);
-        if let Some(fd) = fd.filter(|_| changed) {
-            let mut events = [0_u8; 4096];
-            while rustix::io::read(fd, &mut events[..]).is_ok_and(|n| n > 0) {}
-        }
     }
 }

@@ -25,7 +25,7 @@ pub use cri::{Framer, MAX_CONTENT_BYTES, Record, Stream, timestamp};
 pub use file::{
     LogCounters, LogFile, LogLimits, WhenFull, container_log, pod_log_dir, prune_attempts,
 };
-pub use follow::{LogSource, follow};
+pub use follow::{LogSource, Told, follow};
 pub use logger::{Logger, LoggerError, LoggerInput};
 pub use news::LogNews;
 pub use pipe::{ConsoleError, ConsoleSocket, StdioEnds, StdioPipes, resize};

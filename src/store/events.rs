@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 
+/// Its file in the pod's directory.
+pub const EVENTS: &str = "events.jsonl";
 /// Longest line that is read back, in bytes: an event is a few hundred, its longest message a runtime's last words.
 const MAX_LINE_BYTES: u64 = 64 * 1024;
 

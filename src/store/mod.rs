@@ -27,7 +27,7 @@ mod json;
 mod names;
 
 pub use dirs::{CONTROL_SOCKET, Dirs, PodDir};
-pub use events::{append_event, read_events};
+pub use events::{EVENTS, append_event, read_events};
 pub use exits::{EXIT_RECORD_BYTES, ExitRecord, append_exit, open_exits, read_exits};
 pub use journal::{Journal, read_journal};
 pub use json::{read_json, write_json};

@@ -5,7 +5,7 @@ use crate::manifest::{HookKind, ProbeKind};
 use crate::pod::{Action, Failure, FailureReason, InstanceKind, OpId, Refusal, RequestId};
 use crate::supervisor::context::runtime_failure;
 use crate::supervisor::world::{Change, Completion, Haste, World};
-use crate::supervisor::{Process, disk, handlers, images, instance, network, sandbox};
+use crate::supervisor::{Process, disk, exits, handlers, images, instance, network, sandbox};
 use crate::sys;
 use std::future::Future;
 use std::os::fd::AsFd;
@@ -114,8 +114,12 @@ impl World {
         );
         self.creates_in_flight += 1;
         self.operations.insert(op);
+        let pause = self.pause();
         let work = async move {
             let created = instance::create(&context, &hands, &instance, &kind, exits_before).await;
+            if created.is_err() {
+                exits::outlast(pause).await;
+            }
             created.map(|created| Change::Created(instance, kind, Box::new(created)))
         };
         let work = self.unless(Haste::Kill, FailureReason::RuntimeHung, work);
@@ -124,7 +128,7 @@ impl World {
     }
 
     fn start(&mut self, op: OpId, instance: InstanceId) {
-        let context = Arc::clone(&self.context);
+        let (context, pause) = (Arc::clone(&self.context), self.pause());
         let live = self.live.get(&instance);
         let init = live.and_then(|live| live.pidfd.as_ref()?.try_clone().ok());
         let work = async move {
@@ -132,8 +136,10 @@ impl World {
                 return Ok(Change::Started(instance));
             }
             let log = context.runtime_log(&instance);
-            let started = context.driver.start(&instance, init, &log).await;
-            started.map_err(|e| runtime_failure(&e))?;
+            if let Err(error) = context.driver.start(&instance, init, &log).await {
+                exits::outlast(pause).await;
+                return Err(runtime_failure(&error));
+            }
             Ok(Change::Started(instance))
         };
         let reason = FailureReason::RuntimeHung;

@@ -5,7 +5,9 @@ use crate::base::{Exit, InstanceId};
 use crate::stdio::{self, Stop};
 use crate::store::{ExitRecord, read_exits};
 use crate::supervisor::context::Context;
-use crate::supervisor::world::{Completion, Pump, World};
+use crate::supervisor::world::{Completion, Live, Pump, World};
+use crate::sys;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +15,9 @@ use std::time::Duration;
 const MAX_UNCLAIMED: usize = 4096;
 /// Longest wait for the output of an instance that ended, above the pump's own limit: a disk may be slow.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Time between two looks at a pause on its way out: it is there within milliseconds, unless somebody keeps it.
+const LOOK: Duration = Duration::from_millis(5);
 
 impl World {
     /// Reads what the keeper has written since.
@@ -61,6 +66,7 @@ impl World {
             .live
             .remove(&instance)
             .and_then(|mut live| live.pump.take());
+        self.ending.insert(instance.clone());
         let context = Arc::clone(&self.context);
         let attempt = self
             .hands
@@ -76,6 +82,35 @@ impl World {
                 message,
             }
         });
+    }
+
+    /// The process of pause, while it is known.
+    pub fn pause(&self) -> Option<u32> {
+        let mut known = self.hands.processes.iter();
+        let pause = known.find(|(id, _)| self.context.container_of(id).is_none());
+        pause.map(|(_, process)| process.pid)
+    }
+
+    /// Whether pause has ended and the machine has not heard of it.
+    pub fn is_sandbox_dying(&self) -> bool {
+        let is_pause = |id: &InstanceId| self.context.container_of(id).is_none();
+        let has_ended = |live: &Live| {
+            let pidfd = live.pidfd.as_ref();
+            pidfd.is_some_and(|pidfd| !sys::pidfd_is_alive(pidfd.as_fd()))
+        };
+        self.ending.iter().any(is_pause)
+            || self
+                .live
+                .iter()
+                .any(|(id, live)| is_pause(id) && has_ended(live))
+    }
+}
+
+/// When something could not be made in a sandbox whose pause is on its way out: waits until it is there, so that the machine hears
+/// of that first. It may be kept from it, for its namespace ends with the last process in it; nothing can be made until then.
+pub(super) async fn outlast(pause: Option<u32>) {
+    while pause.is_some_and(sys::is_ending) {
+        tokio::time::sleep(LOOK).await;
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::base::Mono;
 use crate::pod::Event;
-use crate::store::{PodDir, append_event};
+use crate::store::{EVENTS, PodDir, append_event};
 use crate::supervisor::{SNAPSHOT, SNAPSHOT_BEFORE, SupervisorError};
 use crate::sys;
 use std::collections::VecDeque;
@@ -32,7 +32,7 @@ pub(super) struct Record {
 
 impl Record {
     pub fn open(dir: &PodDir) -> Result<Record, SupervisorError> {
-        let path = dir.file("events.jsonl");
+        let path = dir.file(EVENTS);
         let log = File::options().append(true).create(true).open(&path);
         let log = log.map_err(|source| SupervisorError::Read { path, source })?;
         Ok(Record {

@@ -121,6 +121,7 @@ where
         terminations: 0,
         is_quiet,
         leave_by: None,
+        late: Vec::new(),
     }
     .run(first, is_new, ended, notes)
     .await
@@ -179,6 +180,8 @@ struct Loop {
     is_quiet: Arc<AtomicBool>,
     /// Another program goes on with the pod: as soon as no operation runs, at the latest then.
     leave_by: Option<Mono>,
+    /// Operations that failed while the sandbox was dying.
+    late: Vec<Completion>,
 }
 
 impl Loop {
@@ -338,6 +341,10 @@ impl Loop {
     }
 
     fn complete(&mut self, completion: Completion) {
+        if completion.has_failed() && self.world.is_sandbox_dying() {
+            // Whatever was made in it failed for that: the machine hears of the cause first.
+            return self.late.push(completion);
+        }
         match completion {
             Completion::Done(op, result) => {
                 self.world.operations.remove(&op);
@@ -358,12 +365,16 @@ impl Loop {
                 oom_killed,
                 message,
             } => {
+                self.world.ending.remove(&instance);
                 self.step(Input::Exited {
                     instance,
                     exit,
                     oom_killed,
                     message,
                 });
+                for late in std::mem::take(&mut self.late) {
+                    self.complete(late);
+                }
             }
             Completion::Probed {
                 instance,

@@ -30,6 +30,8 @@ pub(super) struct World {
     pub tasks: JoinSet<Completion>,
     /// Running processes and the pumps of their output.
     pub live: HashMap<InstanceId, Live>,
+    /// Instances that have ended, of which the machine has not heard: their last words are being read.
+    pub ending: HashSet<InstanceId>,
     /// Records read from the exit record so far.
     pub exits_read: usize,
     /// Exits of processes not known yet, while creates are in flight: one of them may be theirs.
@@ -117,6 +119,16 @@ pub(super) enum Completion {
     Vanished { instance: InstanceId, exit: Exit },
 }
 
+impl Completion {
+    /// Whether it is an operation that failed.
+    pub fn has_failed(&self) -> bool {
+        matches!(
+            self,
+            Completion::Done(_, Err(_)) | Completion::Created(_, Err(_))
+        )
+    }
+}
+
 /// What an operation changed.
 pub(super) enum Change {
     Prepared(BTreeMap<String, PathBuf>),
@@ -137,6 +149,7 @@ impl World {
             hands,
             tasks: JoinSet::new(),
             live: HashMap::new(),
+            ending: HashSet::new(),
             exits_read: 0,
             unclaimed: Vec::new(),
             creates_in_flight: 0,

@@ -1,12 +1,13 @@
 //! Messages with file descriptors over a `SOCK_SEQPACKET` pair: one send is one receive, whole or not at all.
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg,
     sendmsg, socketpair,
 };
-use std::io::{self, IoSlice, IoSliceMut};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::io::{self, IoSlice, IoSliceMut, PipeReader};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use tokio::io::unix::AsyncFd;
 
 /// Most descriptors one message carries: the three of a container's output, and one to spare.
@@ -81,11 +82,16 @@ pub fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     unsafe { AsyncFd::register(fd) }.map_err(io::Error::from)
 }
 
+/// Whether nobody can write into a pipe any more.
+pub fn has_hung_up(pipe: &PipeReader) -> bool {
+    let mut fds = [PollFd::new(pipe.as_fd(), PollFlags::empty())];
+    poll(&mut fds, PollTimeout::ZERO).is_ok_and(|n| n > 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::io::{Read, Seek, Write};
-    use std::os::fd::AsFd;
 
     #[test]
     fn a_message_arrives_whole_with_its_descriptor() {
@@ -103,6 +109,16 @@ mod tests {
         assert_eq!(text, "inside");
         drop(a);
         assert_eq!(receive(b.as_fd(), &mut buffer, true).expect("end").0, 0);
+    }
+
+    #[test]
+    fn a_pipe_hangs_up_with_its_last_writer() {
+        let (end, writer) = std::io::pipe().expect("a pipe");
+        let second = writer.try_clone().expect("a copy");
+        drop(writer);
+        assert!(!has_hung_up(&end));
+        drop(second);
+        assert!(has_hung_up(&end));
     }
 
     #[test]

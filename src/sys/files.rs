@@ -6,7 +6,13 @@ use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::time::Duration;
 use tempfile::NamedTempFile;
+
+/// How the names of files begin that are being written.
+const UNFINISHED: &str = ".new-";
+/// Who writes a file for longer than this was killed: it takes milliseconds.
+const WRITE_TIME: Duration = Duration::from_secs(60);
 
 /// Replaces a file by its new content in one step: a reader sees the old or the new one, never a part. Durable against a crash of
 /// any process of ours; not synced, because what we keep is void after a crash of the machine.
@@ -31,7 +37,7 @@ pub fn write_atomic_keeping(
 fn written_beside(path: &Path, content: &[u8], mode: u32) -> io::Result<NamedTempFile> {
     let dir = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let mut file = tempfile::Builder::new()
-        .prefix(".new-")
+        .prefix(UNFINISHED)
         .permissions(Permissions::from_mode(mode))
         .tempfile_in(dir)?;
     // Exactly this mode, whatever the umask.
@@ -39,6 +45,20 @@ fn written_beside(path: &Path, content: &[u8], mode: u32) -> io::Result<NamedTem
         .set_permissions(Permissions::from_mode(mode))?;
     file.write_all(content)?;
     Ok(file)
+}
+
+/// Removes what writers that were killed in the middle have left in a directory. For directories that outlive their users: others go
+/// with all that is in them.
+pub fn remove_unfinished(dir: &Path) {
+    for entry in dir.read_dir().into_iter().flatten().flatten() {
+        let is_ours = entry.file_name().to_string_lossy().starts_with(UNFINISHED);
+        let modified = entry.metadata().and_then(|meta| meta.modified());
+        let is_old = modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > WRITE_TIME));
+        if is_ours && is_old {
+            // Somebody else may do the same.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Makes a directory and its missing parents, each with `mode`.
@@ -159,6 +179,21 @@ mod tests {
         assert_eq!(std::fs::read(&path).expect("read"), b"three");
         assert_eq!(std::fs::read(&before).expect("read"), b"two");
         assert_eq!(std::fs::read_dir(dir.path()).expect("list").count(), 2);
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_goes_and_what_is_being_written_stays() {
+        let dir = tempfile::tempdir().expect("dir");
+        for name in [".new-old", ".new-young", "old.json"] {
+            let file = File::create(dir.path().join(name)).expect("ours");
+            if name.contains("old") {
+                file.set_modified(std::time::UNIX_EPOCH).expect("ours");
+            }
+        }
+        remove_unfinished(dir.path());
+        let left = |name: &str| dir.path().join(name).exists();
+        assert!(!left(".new-old") && left(".new-young") && left("old.json"));
+        remove_unfinished(&dir.path().join("absent"));
     }
 
     #[test]

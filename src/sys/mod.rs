@@ -1,7 +1,8 @@
 //! The system calls that the libraries do not wrap safely, and small disciplines every effect shares: clocks, pidfds, passing
-//! file descriptors, whole-file writes, locks, namespaces, memory. The only place with `unsafe`. Imports `base` only; no rules.
+//! file descriptors, whole-file writes, waiting for files to change, locks, namespaces, memory. The only place with `unsafe`. Imports `base` only; no rules.
 
 mod beneath;
+mod changes;
 mod clock;
 mod device_filter;
 mod fds;
@@ -13,10 +14,13 @@ mod namespaces;
 mod process;
 
 pub use beneath::{Leaving, open_beneath};
+pub use changes::Changes;
 pub use clock::{boot_id, now};
 pub use device_filter::deny_devices;
-pub use fds::{MAX_FDS_PER_MESSAGE, connected_pair, receive, send, watch};
-pub use files::{Lock, create_dirs, is_still_at, random, write_atomic, write_atomic_keeping};
+pub use fds::{MAX_FDS_PER_MESSAGE, connected_pair, has_hung_up, receive, send, watch};
+pub use files::{
+    Lock, create_dirs, is_still_at, random, remove_unfinished, write_atomic, write_atomic_keeping,
+};
 pub use id_map::{IdRange, map_ids, user_namespace};
 pub use init::{
     close_others_on_exec, filter_system_calls, fork_alone, join_session_keyring, leave,
@@ -29,7 +33,7 @@ pub use namespaces::{
 };
 pub use process::{
     Child, SignalFd, become_subreaper, block_signals, children, die_with_parent, ended_child,
-    lower_priority, parent, pidfd, pidfd_exit, pidfd_is_alive, pidfd_outlives, processes, reap,
-    reap_any, session, signal_pidfd, start_time, with_death_of_parent, with_descriptors,
-    with_no_signal_blocked, with_signals_blocked,
+    is_ending, lower_priority, parent, pidfd, pidfd_exit, pidfd_is_alive, pidfd_outlives,
+    processes, reap, reap_any, session, signal_pidfd, start_time, with_death_of_parent,
+    with_descriptors, with_no_signal_blocked, with_signals_blocked,
 };

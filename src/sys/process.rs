@@ -133,11 +133,23 @@ pub fn session(pid: u32) -> Option<u32> {
     stat_field(pid, 6)?.try_into().ok()
 }
 
+/// Whether a process is on its way out and not there yet: the first of a PID namespace waits for all others in it to be reaped.
+/// Source: proc_pid_stat(5), field 9, `PF_EXITING` of `linux/sched.h`.
+pub fn is_ending(pid: u32) -> bool {
+    const EXITING: u64 = 4;
+    let is_zombie = stat_text(pid, 3).is_none_or(|state| state == "Z" || state == "X");
+    !is_zombie && stat_field(pid, 9).is_some_and(|flags| flags & EXITING != 0)
+}
+
 /// A number after the name of the program; fields count from 1.
 fn stat_field(pid: u32, field: usize) -> Option<u64> {
+    stat_text(pid, field)?.parse().ok()
+}
+
+fn stat_text(pid: u32, field: usize) -> Option<String> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, from_third) = stat.rsplit_once(") ")?;
-    from_third.split(' ').nth(field - 3)?.parse().ok()
+    from_third.split(' ').nth(field - 3).map(str::to_owned)
 }
 
 /// The children of a process with one thread; none, where the kernel does not say. Source: proc_pid_children(5).
@@ -265,6 +277,13 @@ impl SignalFd {
         // Interrupted counts as nothing: the caller looks again.
         let _ = poll(&mut fds, time);
         self.take()
+    }
+
+    /// Waits for a signal or for something to read elsewhere, or its end; whether it is there.
+    pub fn wait_or(&self, other: impl AsFd) -> bool {
+        let mut fds = [self.0.as_fd(), other.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        let ready = poll(&mut fds, PollTimeout::NONE);
+        ready.is_ok() && fds[1].any().unwrap_or(false)
     }
 }
 

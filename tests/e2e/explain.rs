@@ -209,3 +209,39 @@ fn a_description_has_everything_but_the_secrets() {
         host.podshim(["describe", "none"]).expect(3);
     });
 }
+
+#[test]
+fn a_start_tells_what_it_spent_its_time_with() {
+    on_each_runtime(|host| {
+        let slow = "sleep 0.3";
+        let spec = json!({
+            "initContainers": [sh("init", slow)],
+            "containers": [sh("web", "exec sleep 1000")],
+        });
+        let file = host.manifest(&[pod(spec)]);
+        let file = file.to_str().expect("a path");
+        let ran = host
+            .podshim(["run", "-d", "--timings", "-f", file])
+            .expect(0);
+        assert_eq!(ran.stdout, "pod/p\n");
+        let ms = |word: &str| word.parse::<u64>().expect("a number");
+        let rows = ran.stderr.lines().skip(1).map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let [at, "ms", took, "ms", what @ ..] = &words[..] else {
+                panic!("{}", ran.stderr);
+            };
+            (ms(at), ms(took), what.join(" "))
+        });
+        let rows: Vec<_> = rows.collect();
+        let at = |wanted: &str| {
+            let found = rows.iter().find(|(_, _, what)| what == wanted);
+            found.unwrap_or_else(|| panic!("no `{wanted}`: {}", ran.stderr))
+        };
+        let (supervised, prepared) = (&rows[0], at("prepare cgroup, files and volumes"));
+        assert!(supervised.0 + supervised.1 <= prepared.0, "{}", ran.stderr);
+        let (init, web) = (at("start init-0"), at("create web-0"));
+        assert!(web.0 >= init.0 + 300, "{}", ran.stderr);
+        at("create pause-0");
+        at("start web-0");
+    });
+}

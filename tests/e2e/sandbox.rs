@@ -1,6 +1,6 @@
 //! What the containers of a pod share, and the files that name it.
 
-use crate::support::{on_each_runtime, pod, sh, state, status, until, with};
+use crate::support::{on_each_runtime, pod, sh, state, status, status_field, until, with};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
@@ -158,6 +158,29 @@ fn c15_when_pause_dies_the_pod_gets_a_new_sandbox() {
         let new = namespace(pod.pid("c"), "net");
         assert_ne!(new, old);
         assert_eq!(new, namespace(pod.pause(), "net"));
+    });
+}
+
+#[test]
+fn pause_has_no_capability() {
+    on_each_runtime(|host| {
+        for kind in ["runtime", "native"] {
+            host.set_sandbox(Some(kind));
+            let pod = host.start(&pod(json!({
+                "shareProcessNamespace": true,
+                "hostname": "h",
+                "securityContext": {"sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "80"}]},
+                "containers": [sh("c", "sleep 1000")],
+            })));
+            pod.until_running();
+            for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+                let is = status_field(pod.pause(), set);
+                assert_eq!(is, "0000000000000000", "{kind}: {set}");
+            }
+            let port = "cat /proc/sys/net/ipv4/ip_unprivileged_port_start; hostname";
+            assert_eq!(pod.exec("c", port).text(), "80\nh\n");
+            pod.podshim("delete", &[]).expect(0);
+        }
     });
 }
 

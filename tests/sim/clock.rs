@@ -4,7 +4,7 @@ use podshim::base::{Exit, InstanceId, Mono, Now, Signal, Wall};
 use podshim::manifest::{Container, Handler, HookKind, Pod, ProbeKind};
 use podshim::pod::{
     Action, ContainerState, DiskUse, Failure, FailureReason, Input, InstanceKind, Machine,
-    Observed, Outcome, PodView, ProbeAnswer, Request, RequestId, Settings,
+    Observed, OpId, Outcome, PodView, ProbeAnswer, Request, RequestId, Settings,
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -55,6 +55,10 @@ pub struct Clock {
     pub mute: bool,
     /// The instance whose start does not answer.
     pub stuck: Option<InstanceId>,
+    /// The instance whose creation does not answer.
+    pub hung: Option<InstanceId>,
+    /// What does not answer.
+    held: Option<OpId>,
     /// From which millisecond on which volume or container takes so much of the disk.
     pub disk: Vec<(u64, String, u64)>,
     /// Hooks that fail.
@@ -88,6 +92,8 @@ impl Clock {
             health: BTreeMap::new(),
             mute: false,
             stuck: None,
+            hung: None,
+            held: None,
             disk: Vec::new(),
             bad_hooks: Vec::new(),
             pod: pod.clone(),
@@ -162,6 +168,18 @@ impl Clock {
         let request = Request::Debug { container };
         let id = RequestId(1);
         self.hear(Input::Request { id, request });
+        self
+    }
+
+    /// What did not answer says now that it failed.
+    pub fn fail_held(&mut self) -> &mut Clock {
+        let outcome = Outcome::Failed(Failure {
+            reason: FailureReason::StartError,
+            message: "no".into(),
+        });
+        if let Some(op) = self.held.take() {
+            self.hear(Input::Done { op, outcome });
+        }
         self
     }
 
@@ -345,11 +363,16 @@ impl Clock {
             }
             Action::Create { op, instance, kind } => {
                 self.note(format!("create {instance}"));
+                if self.hung.as_ref() == Some(&instance) {
+                    self.held = Some(op);
+                    return None;
+                }
                 (op, self.create(&kind))
             }
             Action::Start { op, instance } => {
                 self.note(format!("start {instance}"));
                 if self.stuck.as_ref() == Some(&instance) {
+                    self.held = Some(op);
                     return None;
                 }
                 let (name, _) = instance.0.rsplit_once('-').unwrap_or_default();

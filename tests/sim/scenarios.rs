@@ -44,6 +44,26 @@ fn c15_a_dead_pause_brings_a_new_sandbox_and_the_init_containers_again() {
 }
 
 #[test]
+fn what_fails_in_a_dead_sandbox_counts_for_nothing() {
+    let mut pod = pod(apps(&["a"]));
+    pod.restart_policy = Always;
+    let again = || Some(InstanceId("a-1".into()));
+    for (stuck, hung) in [(again(), None), (None, again())] {
+        let mut clock = Clock::new(&pod, &[("a", &[Life::ends(1, 1), Life::obeys(0)])]);
+        (clock.stuck, clock.hung) = (stuck, hung);
+        clock.begin().pass(5).shoot("pause-0").pass(1).fail_held();
+        assert_eq!(clock.times("start pause-1"), [6000]);
+        assert_eq!(clock.times("start a-2"), [6000], "without a wait");
+        assert_eq!(clock.view().containers[0].restart_count, 1);
+        let told = clock.order(&["event BackOff", "event Failed"]);
+        assert!(told.is_empty(), "{told:?}");
+        // The next end is its second: it waits as after the first failure.
+        clock.pass(60).shoot("a-2").pass(11);
+        assert_eq!(clock.times("start a-3"), [76_000]);
+    }
+}
+
+#[test]
 fn what_keeps_a_sandbox_from_being_up_is_shown_until_it_is() {
     let mut clock = Clock::new(&pod(apps(&["a"])), &[("a", &[Life::obeys(0)])]);
     let refused = VecDeque::from([FailureReason::StartError, FailureReason::RuntimeHung]);

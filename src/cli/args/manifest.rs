@@ -34,6 +34,9 @@ pub(in crate::cli) struct RunArgs {
     /// Return when the containers have started
     #[arg(short, long)]
     pub detach: bool,
+    /// Tell on standard error what the start spent its time with
+    #[arg(long, requires = "detach")]
+    pub timings: bool,
     /// Name of the pod, instead of the manifest's
     #[arg(long)]
     pub name: Option<String>,

@@ -111,7 +111,13 @@ fn a_report_reads_like_kubectl_s() {
             text: "it is created again: restart 3".into(),
         }],
     };
-    let text = text(&object(), &events, &[explanation], at(65));
+    let text = text(
+        &object(),
+        ["runc", "native"],
+        &events,
+        &[explanation],
+        at(65),
+    );
     assert_golden("describe.txt", &text);
 }
 
@@ -122,7 +128,7 @@ fn a_pod_that_has_not_begun_is_described_too() {
         "spec": {"containers": [{"name": "c", "image": "i"}]},
         "status": {"phase": "Pending"},
     });
-    let text = text(&object, &[], &[], at(0));
+    let text = text(&object, ["youki", "runtime"], &[], &[], at(0));
     assert!(
         text.contains("Events:") && text.contains("<none>") && text.contains("Waiting"),
         "{text}"

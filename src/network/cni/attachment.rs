@@ -112,6 +112,7 @@ impl Attachment {
         let path = file(data, &self.container_id);
         let write = || {
             sys::create_dirs(&dir(data), 0o700)?;
+            sys::remove_unfinished(&dir(data));
             sys::write_atomic(&path, &serde_json::to_vec(self)?, 0o600)
         };
         write().map_err(cannot(format!("write `{}`", path.display())))
@@ -125,6 +126,7 @@ impl Attachment {
                 Err(cannot(format!("remove `{}`", path.display()))(e))
             }
             _ => {
+                sys::remove_unfinished(&dir(data));
                 // They stay for the next pod, unless this was the last.
                 for parent in path.ancestors().skip(1).take(2) {
                     let _ = std::fs::remove_dir(parent);

@@ -216,6 +216,11 @@ impl Turn<'_> {
                 self.tell("Started", Some(k), &format!("Started container {name}"));
             }
             Change::Ended(ending) => self.record_exit(k, ending),
+            Change::CreateFailed(_) | Change::StartFailed(_)
+                if self.look().has_spoiled_sandbox() =>
+            {
+                // Nothing can be made in it, whatever the container is like: it counts for nothing.
+            }
             Change::CreateFailed(failure) => match failure.reason {
                 FailureReason::StartError | FailureReason::RuntimeHung => {
                     self.record_start_error(k, failure);
