@@ -13,7 +13,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::net::unix::pipe::Receiver;
@@ -48,6 +48,8 @@ pub(super) struct Call<'a> {
     pub(super) deadline: Duration,
     /// Where it writes its errors, if it was told.
     pub(super) log: Option<&'a Path>,
+    /// A directory that it looks for programs in before those of `PATH`.
+    pub(super) first_in_path: Option<PathBuf>,
 }
 
 /// How a call ended and what it printed.
@@ -105,6 +107,14 @@ impl Call<'_> {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
             }
+        }
+        if let Some(first) = &self.first_in_path {
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            let all = [first.clone()]
+                .into_iter()
+                .chain(std::env::split_paths(&path));
+            // A directory with a colon in its name cannot be in it.
+            command.env("PATH", std::env::join_paths(all).unwrap_or(path));
         }
         command
     }

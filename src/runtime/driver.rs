@@ -28,6 +28,8 @@ pub struct Driver {
     pub has_hooks: bool,
     /// More options of `create`: `--no-pivot`, `--no-new-keyring`.
     pub create_flags: Vec<&'static str>,
+    /// The `criu` that checkpoints are made with; `None` for the one in `PATH`.
+    pub criu: Option<PathBuf>,
     /// When calls are given up.
     pub deadlines: Deadlines,
 }
@@ -94,6 +96,18 @@ pub enum InitIo {
     },
 }
 
+impl CreateCall<'_> {
+    /// Its options, which are those of `restore`, too.
+    pub(super) fn args(&self) -> Vec<OsString> {
+        let mut args: Vec<OsString> = vec!["--bundle".into(), self.bundle.into()];
+        args.extend(["--pid-file".into(), self.pid_file.into()]);
+        if let InitIo::Console { socket } = &self.io {
+            args.extend(["--console-socket".into(), socket.into()]);
+        }
+        args
+    }
+}
+
 impl Deadlines {
     /// The same for every verb.
     pub fn each(deadline: Duration) -> Deadlines {
@@ -115,6 +129,7 @@ impl Driver {
             systemd_cgroup: false,
             has_hooks: false,
             create_flags: Vec::new(),
+            criu: None,
             deadlines: Deadlines::default(),
         }
     }
@@ -127,16 +142,8 @@ impl Driver {
     pub async fn create(&self, create: CreateCall<'_>) -> Result<u32, RuntimeError> {
         checked(create.id)?;
         absent(create.pid_file)?;
-        let mut args = vec![
-            "create".into(),
-            "--bundle".into(),
-            create.bundle.into(),
-            "--pid-file".into(),
-            create.pid_file.into(),
-        ];
-        if let InitIo::Console { socket } = &create.io {
-            args.extend(["--console-socket".into(), socket.into()]);
-        }
+        let mut args = vec!["create".into()];
+        args.extend(create.args());
         args.extend(self.create_flags.iter().map(OsString::from));
         args.push(create.id.0.as_str().into());
         let call = self.call(
@@ -165,6 +172,7 @@ impl Driver {
             ],
             deadline: self.deadlines.create,
             log: Some(create.log),
+            first_in_path: None,
         };
         call.lending(create.io).await?;
         created(create.pid_file)
@@ -185,6 +193,7 @@ impl Driver {
                 args: vec![START_VERB.into(), gate.into(), log.into()],
                 deadline: self.deadlines.start,
                 log: Some(log),
+                first_in_path: None,
             };
             return call.captured_with(Stdio::from(init)).await.map(|_| ());
         }
@@ -300,12 +309,13 @@ impl Driver {
             args: all,
             deadline,
             log,
+            first_in_path: None,
         }
     }
 }
 
 /// The process that a call says it has made.
-fn created(pid_file: &Path) -> Result<u32, RuntimeError> {
+pub(super) fn created(pid_file: &Path) -> Result<u32, RuntimeError> {
     pid_file::read(pid_file).map_err(|source| RuntimeError::PidFile {
         path: pid_file.to_owned(),
         source,

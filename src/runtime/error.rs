@@ -22,6 +22,28 @@ pub enum RuntimeError {
         /// The program.
         path: PathBuf,
     },
+    /// It was built without checkpoints, or has none.
+    #[error(
+        "{runtime} has no checkpoints (hint: runc has; `BinaryName` says which runtime is used)"
+    )]
+    NoCheckpoints {
+        /// Name and version.
+        runtime: String,
+    },
+    /// The program that checkpoints need is not there.
+    #[error("there is no `{tried}` (hint: install criu, or let `CriuPath` name it)")]
+    NoCriu {
+        /// The name or the path that was looked for.
+        tried: String,
+    },
+    /// The runtime cannot be told to use it.
+    #[error("{runtime} takes no other program than one named `criu` for `{}` (hint: give it that name)", path.display())]
+    CriuName {
+        /// The program.
+        path: PathBuf,
+        /// Name and version.
+        runtime: String,
+    },
     /// The id is no plain name, so it is given to no program.
     #[error("cannot use `{id}` as a container id")]
     InvalidId {
@@ -122,6 +144,9 @@ impl RuntimeError {
             | RuntimeError::PidFile { .. } => true,
             RuntimeError::NotFound { .. }
             | RuntimeError::Version { .. }
+            | RuntimeError::NoCheckpoints { .. }
+            | RuntimeError::NoCriu { .. }
+            | RuntimeError::CriuName { .. }
             | RuntimeError::InvalidId { .. }
             | RuntimeError::Clear { .. }
             | RuntimeError::Spawn { .. }

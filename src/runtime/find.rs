@@ -41,6 +41,9 @@ pub struct Features {
     pub cgroup_v2: Option<bool>,
     /// cgroups through systemd.
     pub cgroup_systemd: Option<bool>,
+    /// Checkpoints, if `criu` is there.
+    #[serde(default)]
+    pub checkpoints: Option<bool>,
 }
 
 /// Finds a runtime: `wanted` is a name looked up on the path, or a path; `None` takes the first of runc, crun, youki.
@@ -72,12 +75,16 @@ async fn ask(path: PathBuf) -> Result<Runtime, RuntimeError> {
     let said = Runtime::ask(&path, "read the features", "features").await;
     let said = said.map_or(None, |text| read_features(&text));
     let silence = (said.is_some() && quirks.silence_is_no_seccomp).then_some(false);
+    // What others say of it has another form.
+    let has_no_checkpoints = (said.is_some() && kind != Kind::Other).then_some(false);
     let said = said.unwrap_or_default();
     let marked = quirks.seccomp_mark.map(|mark| printed.contains(mark));
+    let has_criu = quirks.checkpoint_mark.map(|mark| printed.contains(mark));
     let since = quirks.rro_since.zip(Version::read(&version));
     let features = Features {
         seccomp: said.seccomp.or(marked).or(silence),
         rro: said.rro.or(since.map(|(since, version)| version >= since)),
+        checkpoints: said.checkpoints.or(has_no_checkpoints).or(has_criu),
         ..said
     };
     Ok(Runtime {
@@ -103,6 +110,7 @@ impl Runtime {
             args: vec![arg.into()],
             deadline: QUERY_DEADLINE,
             log: None,
+            first_in_path: None,
         };
         let answer = call.captured().await?;
         Ok(String::from_utf8_lossy(&answer).into_owned())
@@ -155,6 +163,9 @@ fn read_features(text: &str) -> Option<Features> {
         cgroup_v1: flag("/linux/cgroup/v1"),
         cgroup_v2: flag("/linux/cgroup/v2"),
         cgroup_systemd: flag("/linux/cgroup/systemd"),
+        checkpoints: value
+            .pointer("/annotations/org.opencontainers.runc.checkpoint.enabled")
+            .and_then(|text| text.as_str()?.parse().ok()),
     })
 }
 
@@ -194,7 +205,8 @@ mod tests {
     fn features_that_are_not_said_are_unknown() {
         assert_eq!(read_features("not json"), None);
         assert_eq!(read_features("{}"), Some(Features::default()));
-        let said = r#"{"mountOptions":["ro","rro"],"linux":{"seccomp":{"enabled":false},"cgroup":{"v1":true}}}"#;
+        let said = r#"{"mountOptions":["ro","rro"],"linux":{"seccomp":{"enabled":false},"cgroup":{"v1":true}},
+            "annotations":{"org.opencontainers.runc.checkpoint.enabled":"true"}}"#;
         assert_eq!(
             read_features(said),
             Some(Features {
@@ -202,7 +214,8 @@ mod tests {
                 rro: Some(true),
                 cgroup_v1: Some(true),
                 cgroup_v2: None,
-                cgroup_systemd: None
+                cgroup_systemd: None,
+                checkpoints: Some(true)
             })
         );
     }

@@ -7,6 +7,7 @@
 mod call;
 mod capture;
 mod cgroup;
+mod checkpoint;
 mod complaint;
 mod driver;
 mod error;
@@ -27,6 +28,7 @@ mod small_file;
 pub use cgroup::{
     CgroupError, ContainerCgroup, Layout, Mode, OomWatch, PodCgroup, PodCgroupValues, Stats, arm,
 };
+pub use checkpoint::{CheckpointCall, CheckpointOptions};
 pub use driver::{CreateCall, Deadlines, Driver, InitIo};
 pub use error::{Refused, RuntimeError};
 pub use exec::{ExecCall, kill_exec};

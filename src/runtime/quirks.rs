@@ -41,6 +41,10 @@ pub struct Quirks {
     pub short_propagation: bool,
     /// How the names of files begin that each `exec` leaves in a container's state directory until the container is deleted.
     pub exec_traces: Option<&'static str>,
+    /// What its `--version` output contains when it was built with checkpoints, where its `features` do not say.
+    pub checkpoint_mark: Option<&'static str>,
+    /// Until when it lets `--criu` say which `criu` is run. All take the one in `PATH`.
+    pub criu_option_before: Option<Version>,
     /// Whether, once the processes and the cgroup of a container without OCI hooks are gone, only files in the container's state
     /// directory are left of it.
     pub keeps_only_files: bool,
@@ -69,6 +73,8 @@ const RUNC: Quirks = Quirks {
     loopback_up: true,
     short_propagation: false,
     exec_traces: None,
+    checkpoint_mark: None,
+    criu_option_before: Some(Version(1, 2, 0)),
     keeps_only_files: true,
 };
 
@@ -84,6 +90,8 @@ const CRUN: Quirks = Quirks {
     loopback_up: true,
     short_propagation: false,
     exec_traces: None,
+    checkpoint_mark: Some("+CRIU"),
+    criu_option_before: None,
     keeps_only_files: true,
 };
 
@@ -101,6 +109,8 @@ const YOUKI: Quirks = Quirks {
     loopback_up: false,
     short_propagation: true,
     exec_traces: Some("tenant-notify-"),
+    checkpoint_mark: None,
+    criu_option_before: None,
     keeps_only_files: true,
 };
 
@@ -115,6 +125,8 @@ const OTHER: Quirks = Quirks {
     loopback_up: false,
     short_propagation: false,
     exec_traces: None,
+    checkpoint_mark: None,
+    criu_option_before: None,
     keeps_only_files: false,
 };
 

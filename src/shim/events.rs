@@ -4,8 +4,8 @@ use super::service::{mount, timestamp};
 use crate::supervisor::task::{CreateTask, TaskEvent};
 use crate::sys;
 use containerd_shim_protos::events::task::{
-    TaskCreate, TaskDelete, TaskExecAdded, TaskExecStarted, TaskExit, TaskIO, TaskOOM, TaskPaused,
-    TaskResumed, TaskStart,
+    TaskCheckpointed, TaskCreate, TaskDelete, TaskExecAdded, TaskExecStarted, TaskExit, TaskIO,
+    TaskOOM, TaskPaused, TaskResumed, TaskStart,
 };
 use containerd_shim_protos::protobuf::well_known_types::any::Any;
 use containerd_shim_protos::protobuf::{Message, MessageField};
@@ -14,6 +14,7 @@ use containerd_shim_protos::shim::events::ForwardRequest;
 use containerd_shim_protos::shim_async::{Client, EventsClient};
 use containerd_shim_protos::ttrpc::context;
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -200,6 +201,14 @@ fn encode(event: TaskEvent) -> (&'static str, Any) {
                 ..TaskPaused::default()
             }),
         ),
+        TaskEvent::Checkpointed { id, image } => (
+            "/tasks/checkpointed",
+            any(TaskCheckpointed {
+                container_id: id,
+                checkpoint: image.display().to_string(),
+                ..TaskCheckpointed::default()
+            }),
+        ),
         TaskEvent::Resumed { id } => (
             "/tasks/resumed",
             any(TaskResumed {
@@ -208,6 +217,10 @@ fn encode(event: TaskEvent) -> (&'static str, Any) {
             }),
         ),
     }
+}
+
+fn path(path: Option<PathBuf>) -> String {
+    path.map_or(String::new(), |path| path.display().to_string())
 }
 
 fn created(task: CreateTask, pid: u32) -> TaskCreate {
@@ -223,6 +236,7 @@ fn created(task: CreateTask, pid: u32) -> TaskCreate {
             ..TaskIO::default()
         }),
         pid,
+        checkpoint: path(task.checkpoint),
         ..TaskCreate::default()
     }
 }

@@ -11,6 +11,7 @@
 
 mod args;
 mod bootstrap;
+mod checkpoint;
 mod delete;
 mod events;
 mod info;

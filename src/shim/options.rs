@@ -3,8 +3,11 @@
 
 use crate::supervisor::task::{Refusal, RuntimeChoice, TaskError};
 use containerd_shim_protos::protobuf::well_known_types::any::Any;
-use containerd_shim_protos::protobuf::{CodedInputStream, Message};
+use containerd_shim_protos::protobuf::{CodedInputStream, Message, UnknownValueRef};
 use containerd_shim_protos::shim::oci::Options;
+
+/// The field `criu_path`, which is in no message any more. Source: containerd until 1.7.
+const CRIU_PATH: u32 = 8;
 
 /// What was said.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -12,6 +15,8 @@ pub(super) struct ShimOptions {
     pub runtime: RuntimeChoice,
     /// The cgroup that the shim itself shall live in.
     pub shim_cgroup: String,
+    /// The checkpoint that a container is made of: its own, never its pod's.
+    pub criu_image_path: String,
 }
 
 fn invalid(what: impl std::fmt::Display) -> TaskError {
@@ -50,7 +55,10 @@ impl ShimOptions {
                 no_new_keyring: own.no_new_keyring || pod_choice.no_new_keyring,
                 io_uid: number(own.io_uid, pod_choice.io_uid),
                 io_gid: number(own.io_gid, pod_choice.io_gid),
+                criu_path: text(own.criu_path, &pod_choice.criu_path),
+                criu_work_path: text(own.criu_work_path, &pod_choice.criu_work_path),
             },
+            criu_image_path: self.criu_image_path,
             shim_cgroup: text(self.shim_cgroup, &pod.shim_cgroup),
         }
     }
@@ -58,6 +66,11 @@ impl ShimOptions {
 
 impl From<Options> for ShimOptions {
     fn from(options: Options) -> ShimOptions {
+        let unknown = options.special_fields.unknown_fields();
+        let criu_path = match unknown.get(CRIU_PATH) {
+            Some(UnknownValueRef::LengthDelimited(bytes)) => String::from_utf8_lossy(bytes).into(),
+            _ => String::new(),
+        };
         ShimOptions {
             runtime: RuntimeChoice {
                 binary: options.binary_name,
@@ -67,7 +80,10 @@ impl From<Options> for ShimOptions {
                 no_new_keyring: options.no_new_keyring,
                 io_uid: options.io_uid,
                 io_gid: options.io_gid,
+                criu_path,
+                criu_work_path: options.criu_work_path,
             },
+            criu_image_path: options.criu_image_path,
             shim_cgroup: options.shim_cgroup,
         }
     }
@@ -124,8 +140,10 @@ fn toml(body: &str) -> Result<ShimOptions, TaskError> {
             "IoUid" => runtime.io_uid = number()?,
             "IoGid" => runtime.io_gid = number()?,
             "ShimCgroup" => options.shim_cgroup = text()?,
-            // Checkpoints are refused when they are asked for.
-            "CriuPath" | "CriuImagePath" | "CriuWorkPath" | "TypeUrl" | "ConfigPath" => {}
+            "CriuPath" => runtime.criu_path = text()?,
+            "CriuWorkPath" => runtime.criu_work_path = text()?,
+            "CriuImagePath" => options.criu_image_path = text()?,
+            "TypeUrl" | "ConfigPath" => {}
             _ => return Err(bad()),
         }
     }
@@ -169,6 +187,15 @@ mod tests {
         let both = own.over(&pod).runtime;
         assert_eq!((both.io_uid, both.root.as_str()), (7, "/r"));
         assert!(both.systemd_cgroup && both.binary == "youki");
+        let pod = toml("CriuImagePath = '/i'\nCriuPath = '/c'\nCriuWorkPath = '/w'").expect("TOML");
+        let both = ShimOptions::default().over(&pod);
+        assert_eq!(both.criu_image_path, "", "of one container");
+        let criu = (both.runtime.criu_path, both.runtime.criu_work_path);
+        assert_eq!((criu.0.as_str(), criu.1.as_str()), ("/c", "/w"));
+        // As containerd 1.6 writes it.
+        let old = any("containerd.runc.v1.Options", vec![66, 2, b'/', b'x']);
+        let old = ShimOptions::read(&old).expect("runc");
+        assert_eq!(old.runtime.criu_path, "/x");
         assert_eq!(
             ShimOptions::read(&any("", vec![])),
             Ok(ShimOptions::default())

@@ -1,5 +1,6 @@
 //! The task service: each method is one question to the loop, in other words.
 
+use super::checkpoint;
 use super::metrics::metrics;
 use super::options::ShimOptions;
 use super::place::Place;
@@ -90,12 +91,11 @@ impl Task for Service {
     }
 
     async fn create(&self, _: &TtrpcContext, r: CreateTaskRequest) -> Result<CreateTaskResponse> {
-        if !r.checkpoint.is_empty() {
-            return Err(unsupported("restore a container from a checkpoint"));
-        }
         let bundle = Path::new(&r.bundle);
         let options = r.options.into_option().unwrap_or_default();
         let options = ShimOptions::read(&options).map_err(status)?;
+        let checkpoint = [r.checkpoint, options.criu_image_path.clone()];
+        let checkpoint = checkpoint.into_iter().find(|path| !path.is_empty());
         let options = options.over(&self.options);
         // containerd 2.x asks only the first container of a pod for the address.
         self.place.write(bundle).map_err(|e| {
@@ -119,6 +119,7 @@ impl Task for Service {
                 terminal: r.terminal,
             },
             runtime: options.runtime,
+            checkpoint: checkpoint.map(Into::into),
         };
         let pid = self.tasks.create(task).await.map_err(status)?;
         Ok(CreateTaskResponse {
@@ -165,8 +166,10 @@ impl Task for Service {
         Ok(Empty::default())
     }
 
-    async fn checkpoint(&self, _: &TtrpcContext, _: CheckpointTaskRequest) -> Result<Empty> {
-        Err(unsupported("checkpoint a container"))
+    async fn checkpoint(&self, _: &TtrpcContext, r: CheckpointTaskRequest) -> Result<Empty> {
+        let task = checkpoint::read(r).map_err(status)?;
+        self.tasks.checkpoint(task).await.map_err(status)?;
+        Ok(Empty::default())
     }
 
     async fn kill(&self, _: &TtrpcContext, r: KillRequest) -> Result<Empty> {
@@ -254,11 +257,6 @@ impl Task for Service {
         self.tasks.shutdown().await.map_err(status)?;
         Ok(Empty::default())
     }
-}
-
-fn unsupported(what: &str) -> Error {
-    let text = format!("podshim cannot {what}");
-    status(TaskError::new(Refusal::Unsupported, text))
 }
 
 fn process_info(process: TaskProcess) -> Result<ProcessInfo> {

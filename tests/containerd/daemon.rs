@@ -200,6 +200,8 @@ impl Daemon {
         let path = format!("{}:{}", self.path("bin").display(), self.version.path());
         command
             .env("PATH", path)
+            // containerd leaves the checkpoints there that it has unpacked.
+            .env("TMPDIR", self.dir.path())
             .env("PODSHIM_STATE", self.path("podshim"));
     }
 

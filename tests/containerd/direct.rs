@@ -1,6 +1,7 @@
 //! The shim without containerd: started as containerd starts it, spoken to over its own socket.
 
 use crate::daemon::turn;
+use crate::versions::Version;
 use containerd_shim_protos::api::{
     ConnectRequest, CreateTaskRequest, DeleteRequest, ExecProcessRequest, KillRequest,
     ShutdownRequest, StartRequest, WaitRequest,
@@ -88,10 +89,7 @@ impl Direct {
             .arg(action)
             .current_dir(bundle)
             .env("PODSHIM_STATE", self.dir.path().join("podshim"))
-            .env(
-                "PATH",
-                format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()),
-            )
+            .env("PATH", Version::Installed.path())
             .env_remove("TTRPC_ADDRESS")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -15,13 +15,13 @@ on_each_version! {
     a_shim_that_is_killed_leaves_no_process_behind,
 }
 
-fn is_running(pid: i32) -> bool {
+pub fn is_running(pid: i32) -> bool {
     let stat = proc_file(pid, "stat");
     stat.rsplit_once(") ")
         .is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
 
-fn init(c: &Daemon, id: &str) -> i32 {
+pub fn init(c: &Daemon, id: &str) -> i32 {
     let text = fs::read_to_string(c.bundle(id).join("init.pid")).expect("a pid file");
     text.trim().parse().expect("a pid")
 }

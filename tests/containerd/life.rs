@@ -137,12 +137,6 @@ fn a_running_container_is_looked_into_frozen_measured_and_killed(on: Version) {
             .expect(1);
         assert!(refused.stderr.contains("paused"), "{}", refused.stderr);
         c.run(&["task", "resume", "l"]).expect(0);
-        let refused = c.run(&["task", "checkpoint", "l"]).expect(1);
-        assert!(
-            refused.stderr.contains("podshim cannot checkpoint"),
-            "{}",
-            refused.stderr
-        );
         let refused = c.run(&["task", "delete", "l"]).expect(1);
         assert!(refused.stderr.contains("delete"), "{}", refused.stderr);
         // A frozen container dies, too.

@@ -6,6 +6,7 @@
 mod support;
 
 mod alike;
+mod checkpoint;
 mod config;
 mod cri;
 mod cycles;
@@ -18,6 +19,7 @@ mod life;
 mod memory;
 mod plugin;
 mod pods;
+mod restore;
 mod streams;
 mod versions;
 mod wire;

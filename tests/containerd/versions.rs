@@ -1,5 +1,5 @@
 //! The containerds that the tests run on: the one that is installed, and those that `scripts/containerds` has fetched, each with
-//! `ctr`, shim and runtimes of its own.
+//! `ctr`, shim and runtimes of its own. One CRIU for all.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,19 +18,13 @@ impl Version {
         let Version::Fetched(suite) = self else {
             return None;
         };
-        let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("containerds");
-        let bin = kept.join(suite).join("bin");
-        assert!(
-            bin.is_dir(),
-            "no `{}`: scripts/containerds fetches it",
-            bin.display()
-        );
-        Some(bin)
+        Some(fetched(suite))
     }
 
-    /// A search path with its programs before those of the machine.
+    /// A search path with its programs, and a CRIU of today, before those of the machine.
     pub fn path(self) -> String {
         let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin";
+        let path = format!("{}:{path}", kept("criu").display());
         match self.bin() {
             Some(bin) => format!("{}:{path}", bin.display()),
             None => path,
@@ -49,6 +43,27 @@ impl Version {
         });
         numbers.unwrap_or_else(|| panic!("no version in `{text}`"))
     }
+}
+
+/// The CRIU that all of them use is there. Not every architecture has one: only what needs it fails without.
+pub fn needs_criu() {
+    fetched("criu");
+}
+
+/// Where programs are that were fetched.
+fn fetched(name: &str) -> PathBuf {
+    let bin = kept(name);
+    assert!(
+        bin.is_dir(),
+        "no `{}`: scripts/containerds fetches it",
+        bin.display()
+    );
+    bin
+}
+
+fn kept(name: &str) -> PathBuf {
+    let all = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("containerds");
+    all.join(name).join("bin")
 }
 
 /// Makes each of these functions a test on each containerd.

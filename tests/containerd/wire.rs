@@ -14,7 +14,7 @@ use containerd_shim_protos::ttrpc::{self, Code, Request};
 use containerd_shim_protos::types::introspection::RuntimeInfo;
 use serde_json::json;
 
-fn code<T>(answer: ttrpc::Result<T>) -> Code {
+pub fn code<T>(answer: ttrpc::Result<T>) -> Code {
     match answer {
         Ok(_) => Code::OK,
         Err(ttrpc::Error::RpcStatus(status)) => status.code.enum_value_or_default(),
@@ -148,14 +148,8 @@ async fn every_method_answers_for_what_is_not_there_with_not_found() {
         update: UpdateTaskRequest {};
         wait: WaitRequest {};
         stats: StatsRequest {};
+        checkpoint: CheckpointTaskRequest { path: "/none".into() };
     }
-    assert_eq!(
-        code(
-            c.checkpoint(soon(), &CheckpointTaskRequest::default())
-                .await
-        ),
-        Code::UNIMPLEMENTED
-    );
     let connected = c
         .connect(soon(), &ConnectRequest::default())
         .await

@@ -87,6 +87,7 @@ METHODS = {
     "StartContainer": (OF_CONTAINER, {}),
     "StopContainer": (dict(OF_CONTAINER, timeout=(2, "int")), {}),
     "RemoveContainer": (OF_CONTAINER, {}),
+    "CheckpointContainer": (dict(OF_CONTAINER, location=(2, "str"), timeout=(3, "int")), {}),
     "ContainerStatus": (OF_CONTAINER, {"status": (1, CONTAINER_STATUS)}),
     "ListContainers": ({}, {"containers": (1, [CONTAINER])}),
     "ContainerStats": (OF_CONTAINER, {"stats": (1, STATS)}),

@@ -21,8 +21,16 @@ impl ContainerCgroup {
     /// must never be killed or measured as a container.
     pub fn of_process(pid: u32) -> Option<ContainerCgroup> {
         let path = path_of(&pid.to_string())?;
-        (path_of("self")? != path)
+        is_of_others(&path)
             .then(|| ContainerCgroup::at(&path))
+            .flatten()
+    }
+
+    /// The cgroup that a configuration names, before anything is in it. `None` where it names none, or the one of this process.
+    pub fn named(path: &str) -> Option<ContainerCgroup> {
+        let path = Path::new(path);
+        (path.is_absolute() && is_of_others(path))
+            .then(|| ContainerCgroup::at(path))
             .flatten()
     }
 
@@ -165,6 +173,11 @@ impl ContainerCgroup {
         };
         self.directory("memory").map_or(0, kills)
     }
+}
+
+/// Whether this process is not in it. One in the root is in nobody's.
+fn is_of_others(path: &Path) -> bool {
+    path_of("self").is_none_or(|own| own != path)
 }
 
 /// The path of a process in the hierarchy that limits memory, else in the first that has one.

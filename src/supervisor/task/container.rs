@@ -1,5 +1,6 @@
 //! One container as the loop knows it. No effects: what may be done in which state, and who waits for what.
 
+use crate::base::{Exit, Signal};
 use crate::supervisor::task::handle::{Reply, Result, Target};
 use crate::supervisor::task::place::Place;
 use crate::supervisor::task::streams::Streams;
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::AbortHandle;
 
@@ -25,10 +27,19 @@ pub(super) struct Container {
     pub ending: Option<Ended>,
     /// Being removed; who waits for that.
     pub deleting: Option<Vec<Reply<(u32, Ended)>>>,
+    /// It is being written to files.
+    pub checkpoint: Option<Checkpointing>,
     /// One call that changes the container at a time.
     pub gate: Arc<Semaphore>,
     /// Who waits for OOM kills. The kernel may say that the cgroup goes before it is gone, or not at all: it ends with the container.
     pub oom: Option<AbortHandle>,
+}
+
+/// A checkpoint that is being made.
+#[derive(Debug)]
+pub(super) struct Checkpointing {
+    /// Tells the job how long it may still take; taken when it was told.
+    pub give_up: Option<oneshot::Sender<Duration>>,
 }
 
 /// A process that was added.
@@ -105,6 +116,11 @@ impl Process {
         }
     }
 
+    /// Whether it is the init of a container that is to be made of a checkpoint.
+    pub fn is_unmade(&self) -> bool {
+        self.pid == 0 && self.status == Status::Created
+    }
+
     fn is_live(&self) -> bool {
         self.starting || (self.pid != 0 && self.ended.is_none())
     }
@@ -120,9 +136,47 @@ impl Container {
             execs: BTreeMap::new(),
             ending: None,
             deleting: None,
+            checkpoint: None,
             gate: Arc::new(Semaphore::new(1)),
             oom: None,
         }
+    }
+
+    /// Somebody cannot wait for the end of a checkpoint, or for no longer than this. Whether one is being made.
+    pub fn hurry_checkpoint(&mut self, patience: Duration) -> bool {
+        let Some(checkpoint) = &mut self.checkpoint else {
+            return false;
+        };
+        if let Some(give_up) = checkpoint.give_up.take() {
+            // The job may be done by now.
+            let _ = give_up.send(patience);
+        }
+        true
+    }
+
+    /// It is being made of a checkpoint and shall not live: its end is told when that is over.
+    pub fn kill_unmade(&mut self) {
+        self.init.parked = Some(Ended {
+            exit: Exit::Signal(Signal::KILL),
+            at: crate::sys::now().wall,
+        });
+        let vain = self.init.start_is_vain.take();
+        // The job may have its answer by now.
+        vain.map(|vain| vain.send(()));
+    }
+
+    /// Whether it may be written to files.
+    pub fn may_checkpoint(&self) -> Result<()> {
+        let why = match (self.init.status, self.ending) {
+            (_, Some(_)) | (Status::Stopped, _) => "has ended",
+            (Status::Created, _) => "is not started",
+            (Status::Pausing, _) => "is being paused",
+            _ if self.checkpoint.is_some() => "is being checkpointed",
+            _ => return Ok(()),
+        };
+        Err(TaskError::precondition(format!(
+            "cannot checkpoint: the container {why}"
+        )))
     }
 
     /// Whether an added process runs or is being started.
@@ -136,6 +190,7 @@ impl Container {
             (_, Some(_)) | (Status::Stopped, _) => "has ended",
             (Status::Paused | Status::Pausing, _) => "is paused",
             _ if self.deleting.is_some() => "is being deleted",
+            _ if self.init.is_unmade() => "is not started",
             _ => return Ok(()),
         };
         Err(TaskError::precondition(format!(
@@ -221,7 +276,7 @@ fn no_exec(exec_id: &str) -> TaskError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{Exit, Wall};
+    use crate::base::Wall;
     use crate::supervisor::task::types::Refusal;
 
     const ENDED: Ended = Ended {
@@ -255,6 +310,7 @@ mod tests {
             mounts: Vec::new(),
             stdio: TaskStdio::default(),
             runtime: Default::default(),
+            checkpoint: None,
         })
     }
 

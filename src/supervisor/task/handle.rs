@@ -3,7 +3,7 @@
 use crate::base::Signal;
 use crate::runtime::ContainerCgroup;
 use crate::supervisor::task::types::{
-    CreateTask, Ended, ExecTask, Refusal, TaskError, TaskProcess, TaskState,
+    CheckpointTask, CreateTask, Ended, ExecTask, Refusal, TaskError, TaskProcess, TaskState,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -34,6 +34,7 @@ pub(super) enum Request {
     Pids(String, Reply<Vec<TaskProcess>>),
     Freeze(String, bool, Reply<()>),
     Update(String, Vec<u8>, Reply<()>),
+    Checkpoint(CheckpointTask, Reply<()>),
     Resize(Target, u16, u16, Reply<()>),
     CloseInput(Target, Reply<()>),
     Cgroup(String, Reply<ContainerCgroup>),
@@ -117,6 +118,11 @@ impl Tasks {
     pub async fn update(&self, id: &str, resources: Vec<u8>) -> Result<()> {
         self.ask(|r| Request::Update(id.to_owned(), resources, r))
             .await
+    }
+
+    /// Writes a container to files. A caller that gives up waiting gives up the checkpoint: a container is not frozen for nobody.
+    pub async fn checkpoint(&self, task: CheckpointTask) -> Result<()> {
+        self.ask(|r| Request::Checkpoint(task, r)).await
     }
 
     /// Sets the size of a terminal; without one, nothing.

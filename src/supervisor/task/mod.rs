@@ -11,6 +11,7 @@
 //! who asked; signals go by pidfd; an exit is on disk before anybody hears of it; the order of a container's events is create,
 //! start, exec added, exec started, exits of execs, exit, delete.
 
+mod checkpoint;
 mod clean;
 mod container;
 mod create;
@@ -20,6 +21,7 @@ mod group;
 mod handle;
 mod place;
 mod requests;
+mod restore;
 mod run;
 mod start;
 mod streams;
@@ -30,6 +32,6 @@ pub use group::{Group, TaskRecord};
 pub use handle::Tasks;
 pub use run::run_tasks;
 pub use types::{
-    CreateTask, Ended, ExecTask, Refusal, RuntimeChoice, Status, TaskError, TaskEvent, TaskProcess,
-    TaskState, TaskStdio,
+    CheckpointTask, CreateTask, Ended, ExecTask, Refusal, RuntimeChoice, Status, TaskError,
+    TaskEvent, TaskProcess, TaskState, TaskStdio,
 };

@@ -1,11 +1,13 @@
 //! One function per request. What takes time becomes a job; everything else is answered at once.
 
 use crate::base::Signal;
+use crate::supervisor::task::checkpoint::LAST_PATIENCE;
 use crate::supervisor::task::container::{Container, Exec, Process};
 use crate::supervisor::task::create::create;
 use crate::supervisor::task::delete::{EXEC_DRAIN_DEADLINE, delete};
 use crate::supervisor::task::handle::{Reply, Request, Result, Target};
 use crate::supervisor::task::place::Place;
+use crate::supervisor::task::restore::restore;
 use crate::supervisor::task::run::{Done, Loop};
 use crate::supervisor::task::start::{exec, start};
 use crate::supervisor::task::streams::Streams;
@@ -15,6 +17,7 @@ use crate::supervisor::task::types::{
 use crate::sys;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 impl Loop {
@@ -41,6 +44,7 @@ impl Loop {
             Request::Pids(id, reply) => answer(reply, self.made(&id).map(|(c, _)| c.processes())),
             Request::Freeze(id, freeze, reply) => self.freeze(id, freeze, reply),
             Request::Update(id, resources, reply) => self.update(id, resources, reply),
+            Request::Checkpoint(task, reply) => self.checkpoint(task, reply),
             Request::Resize(target, rows, columns, reply) => {
                 let resized = self.process(&target).and_then(|process| {
                     let done = process.streams.as_ref().map(|s| s.resize(rows, columns));
@@ -74,7 +78,7 @@ impl Loop {
     }
 
     /// A container that has been made.
-    fn made(&mut self, id: &str) -> Result<(&mut Container, Arc<Place>)> {
+    pub(super) fn made(&mut self, id: &str) -> Result<(&mut Container, Arc<Place>)> {
         let container = self.containers.get_mut(id);
         container
             .and_then(|c| c.place.clone().map(|place| (c, place)))
@@ -123,6 +127,13 @@ impl Loop {
         });
         match started {
             Err(error) => answer(reply, Err(error)),
+            Ok((place, gate, _, None, stdio, is_vain)) if place.restore.is_some() => {
+                let context = Arc::clone(&self.context);
+                self.jobs.spawn(async move {
+                    let done = restore(context, place, stdio, gate, is_vain).await;
+                    Done::Restored(target.id, done.map(Box::new), reply)
+                });
+            }
             Ok((place, gate, init, None, _, is_vain)) => drop(self.jobs.spawn(async move {
                 let done = start(place, init, gate, is_vain).await;
                 Done::Started(target.id, done, reply)
@@ -161,7 +172,12 @@ impl Loop {
         if process.ended.is_some() {
             return Err(finished());
         }
-        let is_init = target.exec_id.is_empty();
+        let (is_init, is_deadly) = (target.exec_id.is_empty(), signal == Signal::KILL);
+        if is_init && is_deadly && process.is_unmade() && process.starting {
+            // What there is of it by now goes.
+            container.kill_unmade();
+            return Ok(());
+        }
         match (&process.pidfd, &place.cgroup) {
             (_, Some(cgroup)) if is_init && all => {
                 if cgroup.signal_all(signal) == 0 {
@@ -178,7 +194,9 @@ impl Loop {
             }
             (None, _) => return Err(TaskError::precondition("cannot kill: it is not started")),
         }
-        if is_frozen && signal == Signal::KILL {
+        // Whoever writes it to files freezes it, too, and lets go of it when that is given up.
+        let is_held = is_deadly && is_init && container.hurry_checkpoint(Duration::ZERO);
+        if is_frozen && is_deadly && !is_held {
             // What is frozen does not even die.
             self.jobs.spawn(async move {
                 if let Err(error) = place.driver.resume(&place.id, &place.log()).await {
@@ -201,7 +219,14 @@ impl Loop {
         match container.init.status {
             Status::Stopped => {
                 container.deleting = Some(vec![reply]);
-                self.delete_now(id);
+                if !container.hurry_checkpoint(LAST_PATIENCE) {
+                    self.delete_now(id);
+                }
+            }
+            // Never made: there is nothing to wait for.
+            Status::Created if !container.init.starting && container.init.is_unmade() => {
+                container.deleting = Some(vec![reply]);
+                self.end_unmade(id);
             }
             // Never started: it is killed, and deleted when it has ended.
             Status::Created if !container.init.starting => {
@@ -293,10 +318,13 @@ impl Loop {
 
     fn update(&mut self, id: String, resources: Vec<u8>, reply: Reply<()>) {
         let begun = self.made(&id).and_then(|(container, place)| {
-            match container.init.status == Status::Stopped || container.ending.is_some() {
-                true => Err(TaskError::precondition("cannot update: it has ended")),
-                false => Ok((place, Arc::clone(&container.gate))),
+            if container.init.status == Status::Stopped || container.ending.is_some() {
+                return Err(TaskError::precondition("cannot update: it has ended"));
             }
+            if container.init.is_unmade() {
+                return Err(TaskError::precondition("cannot update: it is not started"));
+            }
+            Ok((place, Arc::clone(&container.gate)))
         });
         match begun {
             Err(error) => answer(reply, Err(error)),

@@ -2,14 +2,16 @@
 
 use crate::supervisor::Quiet;
 use crate::supervisor::task::container::Container;
-use crate::supervisor::task::create::{Context, Made};
+use crate::supervisor::task::create::{Context, Init, Made};
 use crate::supervisor::task::exits::{watch, watch_oom};
 use crate::supervisor::task::group::Group;
 use crate::supervisor::task::handle::{
     MAX_WAITING_REQUESTS, Reply, Request, Result, Target, Tasks,
 };
 use crate::supervisor::task::start::Running;
-use crate::supervisor::task::types::{CreateTask, Ended, Status, TaskError, TaskEvent};
+use crate::supervisor::task::types::{
+    CheckpointTask, CreateTask, Ended, Status, TaskError, TaskEvent,
+};
 use crate::sys;
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -30,7 +32,9 @@ pub(super) enum Done {
     Created(Box<CreateTask>, Result<Box<Made>>, Reply<u32>),
     Started(String, Result<()>, Reply<u32>),
     Execed(Target, Result<Box<Running>>, Reply<u32>),
+    Restored(String, Result<Box<Made>>, Reply<u32>),
     Frozen(String, bool, Result<()>, Reply<()>),
+    Checkpointed(CheckpointTask, Result<()>, Reply<()>),
     Deleted(String, Result<()>),
     /// Everything in a container has ended, or had its time to.
     Alone(String),
@@ -148,6 +152,8 @@ impl Loop {
             Done::Started(id, result, reply) => self.started(&id, result, reply),
             Done::Execed(target, result, reply) => self.execed(target, result, reply),
             Done::Frozen(id, frozen, result, reply) => self.frozen(id, frozen, result, reply),
+            Done::Restored(id, result, reply) => self.restored(&id, result, reply),
+            Done::Checkpointed(task, result, reply) => self.checkpointed(task, result, reply),
             Done::Deleted(id, result) => self.deleted(&id, result),
             Done::Alone(id) => self.settle(&id, true),
             Done::Nothing => {}
@@ -158,21 +164,12 @@ impl Loop {
         let id = task.id.clone();
         let answer = match (result, self.containers.get_mut(&id)) {
             (Ok(made), Some(container)) => {
-                let pid = made.pid;
-                let target = Target {
-                    id: id.clone(),
-                    exec_id: String::new(),
-                };
-                match made.pidfd.as_fd().try_clone_to_owned() {
-                    Ok(pidfd) => drop(self.watches.spawn(watch(target, pid, pidfd))),
-                    Err(error) => tracing::error!(id, %error, "cannot watch a container"),
+                let Made { place, init } = *made;
+                let pid = init.as_ref().map_or(0, |init| init.pid);
+                container.place = Some(Arc::new(place));
+                if let Some(init) = init {
+                    self.adopt(&id, init);
                 }
-                let watched = made.oom.map(|oom| self.watches.spawn(watch_oom(id, oom)));
-                container.oom = watched;
-                container.place = Some(Arc::new(made.place));
-                container.init.pid = pid;
-                container.init.pidfd = Some(made.pidfd);
-                container.init.streams = Some(made.streams);
                 self.tell(TaskEvent::Created { task, pid });
                 Ok(pid)
             }
@@ -184,6 +181,27 @@ impl Loop {
         };
         // The caller may have given up.
         let _ = reply.send(answer);
+    }
+
+    /// The init has a number: it is watched from now on.
+    pub(super) fn adopt(&mut self, id: &str, init: Init) {
+        let Some(container) = self.containers.get_mut(id) else {
+            return;
+        };
+        let (id, exec_id) = (id.to_owned(), String::new());
+        let target = Target {
+            id: id.clone(),
+            exec_id,
+        };
+        match init.pidfd.as_fd().try_clone_to_owned() {
+            Ok(pidfd) => drop(self.watches.spawn(watch(target, init.pid, pidfd))),
+            Err(error) => tracing::error!(id, %error, "cannot watch a container"),
+        }
+        let watched = init.oom.map(|oom| self.watches.spawn(watch_oom(id, oom)));
+        container.oom = watched;
+        container.init.pid = init.pid;
+        container.init.pidfd = Some(init.pidfd);
+        container.init.streams = Some(init.streams);
     }
 
     fn started(&mut self, id: &str, result: Result<()>, reply: Reply<u32>) {

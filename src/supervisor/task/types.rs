@@ -2,6 +2,7 @@
 
 use crate::base::{Exit, Wall};
 use crate::image::Mount;
+use crate::runtime::{CheckpointOptions, RuntimeError};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
@@ -49,6 +50,19 @@ impl TaskError {
         TaskError::new(Refusal::Failed, words.join(": "))
     }
 
+    /// A runtime did not do it.
+    pub(super) fn of_runtime(error: &RuntimeError) -> TaskError {
+        let refusal = match error {
+            RuntimeError::NoCheckpoints { .. } => Refusal::Unsupported,
+            RuntimeError::NoCriu { .. } | RuntimeError::CriuName { .. } => Refusal::Precondition,
+            _ => Refusal::Failed,
+        };
+        TaskError {
+            refusal,
+            ..TaskError::failed(error)
+        }
+    }
+
     pub(super) fn not_found(what: impl fmt::Display) -> TaskError {
         TaskError::new(Refusal::NotFound, what)
     }
@@ -88,6 +102,10 @@ pub struct RuntimeChoice {
     pub io_uid: u32,
     /// Their group.
     pub io_gid: u32,
+    /// The `criu` that makes checkpoints; empty for the one in `PATH`.
+    pub criu_path: String,
+    /// Directory for its logs when a container is restored; empty for the one in the bundle.
+    pub criu_work_path: String,
 }
 
 /// A container to be made.
@@ -103,6 +121,21 @@ pub struct CreateTask {
     pub stdio: TaskStdio,
     /// Its runtime.
     pub runtime: RuntimeChoice,
+    /// Directory of the checkpoint that it goes on from when it is started.
+    pub checkpoint: Option<PathBuf>,
+}
+
+/// A container to be written to files.
+#[derive(Clone, Debug)]
+pub struct CheckpointTask {
+    /// The container.
+    pub id: String,
+    /// Directory for the image.
+    pub image: PathBuf,
+    /// Directory for logs, which stays; `None` for one in the bundle, which stays if there is something to read in it.
+    pub work: Option<PathBuf>,
+    /// How.
+    pub options: CheckpointOptions,
 }
 
 /// A process to be added to a container.
@@ -240,5 +273,12 @@ pub enum TaskEvent {
     Resumed {
         /// Container.
         id: String,
+    },
+    /// It was written to files.
+    Checkpointed {
+        /// Container.
+        id: String,
+        /// Directory of the image.
+        image: PathBuf,
     },
 }
