@@ -18,7 +18,7 @@ mod budget {
     const MAX_IDLE_PSS_KIB: u64 = 1152;
     /// The same for the program of a test build, which is not optimised and linked against the C library of the machine.
     const MAX_IDLE_PSS_KIB_UNOPTIMISED: u64 = 8 * 1024;
-    /// The part of it that no other pod shares, whatever else runs on the machine: 292 where this was written.
+    /// The part of it that no other pod shares, whatever else runs on the machine: some 260 where this was written.
     const MAX_IDLE_OWN_KIB: u64 = 400;
     /// The same of a test build: its frames are larger, and it is not linked at a fixed address.
     const MAX_IDLE_OWN_KIB_UNOPTIMISED: u64 = 6 * 1024;
