@@ -1,7 +1,7 @@
 //! `run`: from a manifest to running pods; in the foreground their output, their end, their exit code.
 
 use crate::api::Client;
-use crate::bundle;
+use crate::bundle::{self, SandboxKind};
 use crate::cli::args::{LogArgs, LogWhenFull, RunArgs};
 use crate::cli::exit::{Code, DONE, Failed, Outcome, cannot};
 use crate::cli::settings::Settings;
@@ -39,8 +39,11 @@ pub(super) fn run(settings: &Settings, args: &RunArgs) -> Outcome {
         rename(pod, name)?;
     }
     host::check_user()?;
-    // Over by the time when the first process is put into a cgroup.
-    arm();
+    if SandboxKind::from(args.sandbox.who) == SandboxKind::Native {
+        // Over by the time when the first process is put into a cgroup. A runtime needs longer to come to that, and is better
+        // off when nobody waits while the pod's cgroup is made.
+        arm();
+    }
     let runtime = host::runtime(settings)?;
     let plans: Vec<Plan> = loaded
         .pods
