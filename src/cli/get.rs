@@ -6,10 +6,11 @@ use crate::cli::pods::{self, Selector};
 use crate::cli::report;
 use crate::cli::settings::Settings;
 use crate::cli::watch::Watch;
-use crate::cli::{jsonpath, table};
+use crate::cli::{jsonpath, table, task_pods};
 use crate::manifest::qos;
 use crate::pod;
 use crate::supervisor::PodRecord;
+use crate::supervisor::task::{TaskPod, list_task_pods};
 use crate::sys;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -28,7 +29,7 @@ pub(super) fn get(settings: &Settings, args: &GetArgs) -> Outcome {
             // What has changed before it was watched.
             pods = chosen(settings, args)?;
         }
-        let text = render(&pods, args, &format)?;
+        let text = render(&pods, &of_containerd(settings, args), args, &format)?;
         if text != last {
             let mut out = std::io::stdout().lock();
             out.write_all(&text)?;
@@ -88,12 +89,29 @@ fn chosen(settings: &Settings, args: &GetArgs) -> Result<Vec<PodRecord>, Failed>
         .collect()
 }
 
-fn render(pods: &[PodRecord], args: &GetArgs, format: &Format) -> Result<Vec<u8>, Failed> {
+/// Those that containerd runs have no labels here, and namespaces of their own.
+fn of_containerd(settings: &Settings, args: &GetArgs) -> Vec<TaskPod> {
+    match args.all_namespaces && args.pods.is_empty() && args.selector.is_none() {
+        true => list_task_pods(&settings.dirs.state),
+        false => Vec::new(),
+    }
+}
+
+fn render(
+    pods: &[PodRecord],
+    others: &[TaskPod],
+    args: &GetArgs,
+    format: &Format,
+) -> Result<Vec<u8>, Failed> {
     let mut out = Vec::new();
+    let objects = || {
+        let own = pods.iter().map(object);
+        own.chain(others.iter().map(task_pods::object))
+    };
     let value = || match pods {
         [one] if args.pods.len() == 1 => object(one),
-        many => {
-            json!({ "apiVersion": "v1", "kind": "List", "metadata": {}, "items": many.iter().map(object).collect::<Vec<_>>() })
+        _ => {
+            json!({ "apiVersion": "v1", "kind": "List", "metadata": {}, "items": objects().collect::<Vec<_>>() })
         }
     };
     match format {
@@ -101,6 +119,7 @@ fn render(pods: &[PodRecord], args: &GetArgs, format: &Format) -> Result<Vec<u8>
             let rows: Vec<_> = pods
                 .iter()
                 .map(|pod| row(pod, args.all_namespaces, *wide))
+                .chain(others.iter().map(|pod| task_pods::row(pod, *wide)))
                 .collect();
             if rows.is_empty() {
                 report::say(format_args!("no pods found"));
@@ -110,10 +129,9 @@ fn render(pods: &[PodRecord], args: &GetArgs, format: &Format) -> Result<Vec<u8>
             }
         }
         Format::Json => writeln!(out, "{:#}", value())?,
-        Format::JsonLines => pods
-            .iter()
-            .try_for_each(|pod| writeln!(out, "{}", object(pod)))?,
+        Format::JsonLines => objects().try_for_each(|object| writeln!(out, "{object}"))?,
         Format::Yaml => out.extend_from_slice(serde_saphyr::to_string(&value())?.as_bytes()),
+        // These two are for commands that do something with pods.
         Format::Name => pods
             .iter()
             .try_for_each(|pod| writeln!(out, "{}", pods::shown(pod)))?,

@@ -43,6 +43,7 @@ mod source;
 mod spawn;
 mod stop;
 mod table;
+mod task_pods;
 mod terminal;
 mod timeline;
 mod timings;

@@ -7,6 +7,7 @@ use crate::cli::settings::Settings;
 use crate::manifest::{Container, Role};
 use crate::pod::{ContainerView, PodView};
 use crate::store::find_name;
+use crate::supervisor::task::{TaskPod, list_task_pods};
 use crate::supervisor::{PodRecord, Process, list_pods, read_pod};
 use std::collections::BTreeMap;
 
@@ -60,8 +61,15 @@ pub(super) fn find_with_container(
         .map_or((text, None), |(uid, c)| (uid, Some(c.to_owned())));
     match by_uid(settings, uid)? {
         Some(pod) => Ok((pod, container)),
-        None => Err(Failed::new(Code::NotFound, NoSuchPod(text.to_owned()))
-            .hint("`podshim get -A` lists all pods")),
+        None => {
+            let others = list_task_pods(&settings.dirs.state);
+            let is_it = |pod: &TaskPod| readings.iter().any(|(_, name, _)| *name == pod.name);
+            let hint = match others.iter().any(is_it) {
+                true => "containerd runs a pod of that name: ask it, with crictl or ctr",
+                false => "`podshim get -A` lists all pods",
+            };
+            Err(Failed::new(Code::NotFound, NoSuchPod(text.to_owned())).hint(hint))
+        }
     }
 }
 

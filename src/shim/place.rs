@@ -1,7 +1,7 @@
 //! Where one shim is: its socket, which every container of the pod finds by the same name, and its directory.
 
 use super::Error;
-use crate::supervisor::task::Group;
+use crate::supervisor::task::{Group, SHIMS};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::fs::File;
@@ -102,7 +102,7 @@ impl Place {
 /// The directory of all shims.
 fn state() -> PathBuf {
     let root = std::env::var_os("PODSHIM_STATE").filter(|root| !root.is_empty());
-    PathBuf::from(root.unwrap_or("/run/podshim".into())).join("shim")
+    PathBuf::from(root.unwrap_or("/run/podshim".into())).join(SHIMS)
 }
 
 /// The file that remembers what runtimes said of themselves.

@@ -3,7 +3,7 @@
 use crate::config::config;
 use crate::cri::Cri;
 use crate::support::{
-    Background, Ran, background, cgroups_of, images, left_behind, proc_file, run, until,
+    Background, Ran, background, cgroups_of, images, left_behind, proc_file, program, run, until,
 };
 use crate::versions::Version;
 use nix::sys::signal::{Signal, kill};
@@ -127,9 +127,7 @@ impl Daemon {
         };
         let bin = daemon.path("bin");
         fs::create_dir(&bin).expect("a directory of ours");
-        let program = std::env::var_os("PODSHIM_TEST_BIN");
-        let program = program.unwrap_or(env!("CARGO_BIN_EXE_podshim").into());
-        symlink(program, bin.join("containerd-shim-podshim-v1")).expect("a link");
+        symlink(program(), bin.join("containerd-shim-podshim-v1")).expect("a link");
         daemon
     }
 

@@ -1,6 +1,7 @@
 //! The shim without containerd: started as containerd starts it, spoken to over its own socket.
 
 use crate::daemon::turn;
+use crate::support::program;
 use crate::versions::Version;
 use containerd_shim_protos::api::{
     ConnectRequest, CreateTaskRequest, DeleteRequest, ExecProcessRequest, KillRequest,
@@ -44,9 +45,7 @@ impl Direct {
             dir: dir.expect("a temporary directory"),
             _turn: turn(),
         };
-        let program = std::env::var_os("PODSHIM_TEST_BIN");
-        let program = program.unwrap_or(env!("CARGO_BIN_EXE_podshim").into());
-        symlink(program, direct.program()).expect("a link");
+        symlink(program(), direct.program()).expect("a link");
         direct
     }
 

@@ -1,7 +1,7 @@
 //! What `scripts/install` puts somewhere, runs there, and is taken away again.
 
 use crate::daemon::{IMAGE, with_containerd};
-use crate::support::{Ran, run};
+use crate::support::{Ran, program, run};
 use crate::versions::{Version, on_each_version};
 use std::collections::BTreeSet;
 use std::fs;
@@ -29,11 +29,9 @@ fn what_is_installed_is_a_shim_and_what_is_uninstalled_is_gone(on: Version) {
         let root = c.path("destination");
         let install = |args: &[&str]| -> Ran {
             let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/install");
-            let program = std::env::var_os("PODSHIM_TEST_BIN");
-            run(Command::new(script).args(args).env("DESTDIR", &root).env(
-                "PODSHIM_BIN",
-                program.unwrap_or(env!("CARGO_BIN_EXE_podshim").into()),
-            ))
+            let mut command = Command::new(script);
+            command.args(args).env("DESTDIR", &root);
+            run(command.env("PODSHIM_BIN", program()))
         };
         install(&["relative"]).expect(1);
         // The second time over what is there, and while it runs.

@@ -16,6 +16,7 @@ mod faults;
 mod features;
 mod installed;
 mod life;
+mod listed;
 mod memory;
 mod plugin;
 mod pods;

@@ -1,6 +1,6 @@
 //! A place of its own for each test: directories, configuration, images.
 
-use crate::support::{Background, Ran, background, run};
+use crate::support::{Background, Ran, background, program, run};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -48,8 +48,7 @@ impl Scene {
     }
 
     pub fn command(&self, args: &[&str]) -> Command {
-        let program = std::env::var_os("PODSHIM_TEST_BIN");
-        let mut command = Command::new(program.unwrap_or(env!("CARGO_BIN_EXE_podshim").into()));
+        let mut command = Command::new(program());
         command
             .env("PODSHIM_ROOT", self.path("data"))
             .env("PODSHIM_STATE", self.path("state"))

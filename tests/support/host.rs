@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
@@ -16,6 +16,12 @@ use tempfile::TempDir;
 
 /// Most bytes of one state file that a failing test prints.
 const MAX_DUMP_BYTES: usize = 4096;
+
+/// The program of this build, or the one that `PODSHIM_TEST_BIN` names.
+pub fn program() -> OsString {
+    let named = std::env::var_os("PODSHIM_TEST_BIN");
+    named.unwrap_or(env!("CARGO_BIN_EXE_podshim").into())
+}
 
 /// A host of its own: nothing of another test is in its directories, and nothing may be left when it goes.
 pub struct Host {
@@ -129,10 +135,9 @@ impl Host {
         self.path("logs")
     }
 
-    /// A podshim command for this host: the program of this build, or the one that `PODSHIM_TEST_BIN` names.
+    /// A podshim command for this host.
     pub fn command<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
-        let program = std::env::var_os("PODSHIM_TEST_BIN");
-        let program = program.unwrap_or(env!("CARGO_BIN_EXE_podshim").into());
+        let program = program();
         let mut command = match &self.before.borrow()[..] {
             [] => Command::new(program),
             [first, rest @ ..] => {

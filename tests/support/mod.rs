@@ -11,7 +11,7 @@ mod pod;
 mod random;
 
 pub use command::{Background, Ran, background, run, run_with_input, until};
-pub use host::{Host, on_each_runtime, remove_cgroups, runtimes};
+pub use host::{Host, on_each_runtime, program, remove_cgroups, runtimes};
 pub use image::{IMAGE, NGINX, images};
 pub use leftovers::{
     anonymous_kib, cgroups_of, instance_pids, left_behind, life_of, pause_pid, proc_file, pss_kib,

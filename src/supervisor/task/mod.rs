@@ -19,6 +19,7 @@ mod delete;
 mod exits;
 mod group;
 mod handle;
+mod listed;
 mod place;
 mod requests;
 mod restore;
@@ -30,6 +31,7 @@ mod types;
 pub use clean::{Cleaned, clean};
 pub use group::{Group, TaskRecord};
 pub use handle::Tasks;
+pub use listed::{SHIMS, TaskLife, TaskPod, TaskView, list_task_pods};
 pub use run::run_tasks;
 pub use types::{
     CheckpointTask, CreateTask, Ended, ExecTask, Refusal, RuntimeChoice, Status, TaskError,
