@@ -6,12 +6,14 @@ use crate::supervisor::task::types::Ended;
 use crate::sys;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// What a container's file ends in.
 const SUFFIX: &str = ".json";
+/// How often a directory may be removed by the end of one shim while the next begins.
+const MAX_REMOVALS: u32 = 1000;
 
 /// The directory of one shim.
 #[derive(Clone, Debug)]
@@ -61,9 +63,20 @@ impl TaskRecord {
 impl Group {
     /// Makes the directory if it is absent, and locks it until the result is dropped. It waits for whoever holds it.
     pub fn lock(&self) -> io::Result<File> {
+        let mut removals = 0;
         loop {
-            sys::create_dirs(&self.dir, 0o700)?;
-            let file = File::open(&self.dir)?;
+            let made = sys::create_dirs(&self.dir, 0o700);
+            let file = match made.and_then(|()| File::open(&self.dir)) {
+                // Both mean that somebody removed it at this moment.
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists)
+                        && removals < MAX_REMOVALS =>
+                {
+                    removals += 1;
+                    continue;
+                }
+                opened => opened?,
+            };
             file.lock()?;
             // Whoever held it may have removed it.
             let now = self.dir.symlink_metadata();
@@ -76,7 +89,7 @@ impl Group {
     /// Locks the directory; `None` if there is none, which it leaves so.
     pub fn lock_existing(&self) -> io::Result<Option<File>> {
         let file = match File::open(&self.dir) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             opened => opened?,
         };
         file.lock()?;
@@ -117,7 +130,7 @@ impl Group {
     /// Removes the directory with all that a dead shim left in it.
     pub fn remove(&self) {
         if let Err(error) = std::fs::remove_dir_all(&self.dir)
-            && error.kind() != io::ErrorKind::NotFound
+            && error.kind() != ErrorKind::NotFound
         {
             tracing::warn!(dir = %self.dir.display(), %error, "cannot remove the directory of the shim");
         }
@@ -126,4 +139,29 @@ impl Group {
 
 fn read(path: &Path) -> Option<TaskRecord> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_locked_while_others_remove_it() {
+        let dir = tempfile::tempdir().expect("dir");
+        let group = Group {
+            dir: dir.path().join("group"),
+        };
+        let come_and_go = || {
+            for _ in 0..2000 {
+                let lock = group.lock().expect("locked");
+                group.remove();
+                drop(lock);
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(come_and_go);
+            }
+        });
+    }
 }
