@@ -131,6 +131,7 @@ fn parent(
     mut ordered: PipeReader,
     tell: &mut PipeWriter,
 ) -> Result<u8, Failed> {
+    sys::heed_signals();
     nix::unistd::setsid().map_err(cannot("lead a session"))?;
     let mut wait = Wait::new(job.limit)?;
     let mut orders = Vec::new();

@@ -33,6 +33,7 @@ pub(super) fn serve(args: &Args) -> Result<(), Error> {
     let listener = UnixListener::from(rustix::stdio::stdin().try_clone_to_owned()?);
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
     nix::unistd::dup2_stdin(&null)?;
+    sys::heed_signals();
     // A signal to the process group of containerd is not for the pod.
     let _ = nix::unistd::setsid();
     // Directories for `file://` logs and the like must not depend on who ran containerd.

@@ -54,6 +54,7 @@ struct Supervisor {
 /// lock, taken: the supervisor inherits it, so that the pod is nobody else's while either lives.
 pub fn keep(dir: PodDir, listener: OwnedFd) -> Result<(), KeeperError> {
     let call = |what| move |e: nix::Error| KeeperError::Call(what, e.into());
+    sys::heed_signals();
     // A session of its own: a signal to the terminal's process group is not for the pod.
     let _ = nix::unistd::setsid();
     // What containers read, like their resolv.conf, must not depend on who ran us. Secrets say their mode, in directories of 0700.

@@ -4,6 +4,7 @@ use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocma
 use nix::unistd::{ForkResult, fork};
 use std::ffi::CStr;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
 
 /// `KEYCTL_JOIN_SESSION_KEYRING`. Source: `linux/keyctl.h`.
@@ -44,6 +45,24 @@ pub fn close_others_on_exec() -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What whoever started this process lets it ignore (nohup does that with SIGHUP) does again what it does by default: containers
+/// would ignore it, too, for an exec hands that on, and nothing would be heard of it. SIGPIPE stays: a program in Rust ignores it for
+/// itself only.
+pub fn heed_signals() {
+    for number in 1..=31 {
+        let mut now = MaybeUninit::<nix::libc::sigaction>::uninit();
+        // SAFETY: sigaction(2) takes any number, reads nothing, and fills the struct if it says so; no handler is installed.
+        unsafe {
+            if nix::libc::sigaction(number, std::ptr::null(), now.as_mut_ptr()) == 0
+                && now.assume_init_ref().sa_sigaction == nix::libc::SIG_IGN
+                && number != nix::libc::SIGPIPE
+            {
+                nix::libc::signal(number, nix::libc::SIG_DFL);
+            }
+        }
+    }
 }
 
 /// No signal is blocked, and SIGPIPE, which programs in Rust ignore, does what it does by default. The others do: an exec leaves

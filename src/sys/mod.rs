@@ -25,8 +25,8 @@ pub use files::{
 };
 pub use id_map::{IdRange, map_ids, user_namespace};
 pub use init::{
-    close_others_on_exec, filter_system_calls, fork_alone, join_session_keyring, leave,
-    reset_signals,
+    close_others_on_exec, filter_system_calls, fork_alone, heed_signals, join_session_keyring,
+    leave, reset_signals,
 };
 pub use log::log_to_stderr;
 pub use memory::release_idle;

@@ -1,6 +1,6 @@
 //! Environment and arguments of a container: expansion, sources, the downward API.
 
-use crate::support::{IMAGE, on_each_runtime, pod, sh, status, with};
+use crate::support::{IMAGE, on_each_runtime, pod, proc_file, sh, status, with};
 use serde_json::{Value, json};
 
 fn config_map(name: &str, data: Value) -> Value {
@@ -140,5 +140,27 @@ fn c08_the_downward_api_gives_exact_values() {
             .parse()
             .expect("an address");
         assert_eq!(pod.json()["status"]["hostIP"], ip.to_string());
+    });
+}
+
+#[test]
+fn signals_that_the_caller_ignores_are_not_ignored_by_containers() {
+    on_each_runtime(|host| {
+        let script = "trap '' HUP INT USR1; exec \"$@\"";
+        host.set_before(&["sh", "-c", script, "sh"].map(str::to_owned));
+        for sandbox in ["runtime", "native"] {
+            host.set_sandbox(Some(sandbox));
+            let pod = host.start(&pod(json!({"containers": [sh("c", "exec sleep 1000")]})));
+            pod.until_running();
+            let ignored = "grep SigIgn /proc/self/status";
+            let exec = pod.exec("c", ignored).expect(0).stdout;
+            for text in [proc_file(pod.pid("c"), "status"), exec] {
+                let line = text.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+                let set = u64::from_str_radix(line.expect("a set").trim(), 16).expect("a number");
+                // HUP is 1, INT 2, USR1 10.
+                assert_eq!(set & 0b10_0000_0011, 0, "{set:x}");
+            }
+            pod.podshim("delete", &["--force"]).expect(0);
+        }
     });
 }
