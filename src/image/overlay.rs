@@ -19,7 +19,8 @@ const SOURCE: &str = "podshim";
 const VOLATILE: &str = "volatile";
 
 /// Mounts an overlay of `layers` (lowest first) with `upper` and `work` at the directory `target`. All of them must exist; `upper` and
-/// `work` must be on one file system and empty: the kernel refuses those of a volatile mount before. The root of the mount has the owner and mode of `upper`.
+/// `work` must be on one file system and empty: the kernel refuses those of a volatile mount before. The root of the mount has the
+/// owner and mode of `upper`.
 pub fn mount_overlay(
     layers: &[PathBuf],
     upper: &Path,

@@ -160,20 +160,14 @@ impl Driver {
     /// runtime does not know it. Errors mean what they mean of [`create`](Driver::create).
     pub async fn create_sandbox(&self, create: CreateCall<'_>) -> Result<u32, RuntimeError> {
         absent(create.pid_file)?;
-        let call = Call {
-            verb: "make the sandbox",
-            program: &self.own,
-            args: vec![
-                SANDBOX_VERB.into(),
-                create.bundle.into(),
-                create.pid_file.into(),
-                create.log.into(),
-                checked(create.id)?.into(),
-            ],
-            deadline: self.deadlines.create,
-            log: Some(create.log),
-            first_in_path: None,
-        };
+        let args = vec![
+            SANDBOX_VERB.into(),
+            create.bundle.into(),
+            create.pid_file.into(),
+            create.log.into(),
+            checked(create.id)?.into(),
+        ];
+        let call = self.own_call("make the sandbox", args, self.deadlines.create, create.log);
         call.lending(create.io).await?;
         created(create.pid_file)
     }
@@ -187,14 +181,8 @@ impl Driver {
         log: &Path,
     ) -> Result<(), RuntimeError> {
         if let (Some(init), Some(gate)) = (init, self.gate(id)) {
-            let call = Call {
-                verb: "start container",
-                program: &self.own,
-                args: vec![START_VERB.into(), gate.into(), log.into()],
-                deadline: self.deadlines.start,
-                log: Some(log),
-                first_in_path: None,
-            };
+            let args = vec![START_VERB.into(), gate.into(), log.into()];
+            let call = self.own_call("start container", args, self.deadlines.start, log);
             return call.captured_with(Stdio::from(init)).await.map(|_| ());
         }
         let args = vec!["start".into(), checked(id)?.into()];
@@ -292,6 +280,24 @@ impl Driver {
             args.push("--systemd-cgroup".into());
         }
         args
+    }
+
+    /// A call of this program, which takes no options.
+    fn own_call<'a>(
+        &'a self,
+        verb: &'static str,
+        args: Vec<OsString>,
+        deadline: Duration,
+        log: &'a Path,
+    ) -> Call<'a> {
+        Call {
+            verb,
+            program: &self.own,
+            args,
+            deadline,
+            log: Some(log),
+            first_in_path: None,
+        }
     }
 
     pub(super) fn call<'a>(

@@ -14,7 +14,6 @@ use containerd_shim_protos::shim::events::ForwardRequest;
 use containerd_shim_protos::shim_async::{Client, EventsClient};
 use containerd_shim_protos::ttrpc::context;
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -219,11 +218,8 @@ fn encode(event: TaskEvent) -> (&'static str, Any) {
     }
 }
 
-fn path(path: Option<PathBuf>) -> String {
-    path.map_or(String::new(), |path| path.display().to_string())
-}
-
 fn created(task: CreateTask, pid: u32) -> TaskCreate {
+    let checkpoint = task.checkpoint.map(|path| path.display().to_string());
     TaskCreate {
         container_id: task.id,
         bundle: task.bundle.display().to_string(),
@@ -236,7 +232,7 @@ fn created(task: CreateTask, pid: u32) -> TaskCreate {
             ..TaskIO::default()
         }),
         pid,
-        checkpoint: path(task.checkpoint),
+        checkpoint: checkpoint.unwrap_or_default(),
         ..TaskCreate::default()
     }
 }

@@ -1,10 +1,8 @@
 //! Where one shim is: its socket, which every container of the pod finds by the same name, and its directory.
 
 use super::Error;
-use crate::supervisor::task::{Group, SHIMS};
-use serde_json::Value;
+use crate::supervisor::task::{Group, SHIMS, annotations};
 use sha2::{Digest, Sha256};
-use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -17,8 +15,6 @@ const GROUP_ANNOTATIONS: [&str; 2] = [
     "io.containerd.runc.v2.group",
     "io.kubernetes.cri.sandbox-id",
 ];
-/// Longest configuration that is looked into, in bytes.
-const CONFIG_MAX_BYTES: u64 = 4 * 1024 * 1024;
 /// How long a shim may take to answer. containerd gives up `delete` after 5 s.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(2);
 /// A ttrpc request for nothing, which is refused by whoever lives: no bytes, stream 1, type 1. To connect is not enough: the
@@ -43,7 +39,7 @@ impl Place {
         id: &str,
         sockets: Option<&str>,
     ) -> Place {
-        let group = group(&bundle.join("config.json")).unwrap_or_else(|| id.to_owned());
+        let group = group(bundle).unwrap_or_else(|| id.to_owned());
         let joined = [containerd, namespace, &group].join("/");
         let digest = Sha256::digest(joined.as_bytes());
         let name: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -110,16 +106,11 @@ pub(super) fn known_runtimes() -> PathBuf {
     state().join("runtimes.json")
 }
 
-fn group(config: &Path) -> Option<String> {
-    let mut text = Vec::new();
-    let file = File::open(config).ok()?;
-    file.take(CONFIG_MAX_BYTES).read_to_end(&mut text).ok()?;
-    let value: Value = serde_json::from_slice(&text).ok()?;
-    let annotations = value.get("annotations")?;
+fn group(bundle: &Path) -> Option<String> {
+    let mut told = annotations(bundle);
     GROUP_ANNOTATIONS
         .iter()
-        .find_map(|name| annotations.get(name)?.as_str().filter(|v| !v.is_empty()))
-        .map(str::to_owned)
+        .find_map(|name| told.remove(*name).filter(|group| !group.is_empty()))
 }
 
 #[cfg(test)]

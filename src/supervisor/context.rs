@@ -7,7 +7,7 @@ use crate::pod::{Failure, FailureReason, Input};
 use crate::runtime::{Driver, Layout, PodCgroup, PodCgroupValues, RuntimeError};
 use crate::store::PodDir;
 use crate::supervisor::link;
-use crate::supervisor::{Hands, Plan, SupervisorError};
+use crate::supervisor::{Hands, Plan, Process, SupervisorError};
 use std::error::Error;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -119,9 +119,21 @@ impl Context {
         self.plan.pod.container(name)
     }
 
+    /// Whether an instance is one of pause.
+    pub fn is_pause(&self, instance: &InstanceId) -> bool {
+        self.container_of(instance).is_none()
+    }
+
+    /// The process of pause, while it is known.
+    pub fn pause(&self, hands: &Hands) -> Option<Process> {
+        let mut known = hands.processes.iter();
+        let pause = known.find(|(id, _)| self.is_pause(id));
+        pause.map(|(_, process)| *process)
+    }
+
     /// Whether an instance is a pause that no runtime makes: it runs from its create on.
     pub fn is_native(&self, instance: &InstanceId) -> bool {
-        self.plan.sandbox == SandboxKind::Native && self.container_of(instance).is_none()
+        self.plan.sandbox == SandboxKind::Native && self.is_pause(instance)
     }
 
     /// Text of a `Localhost` seccomp profile; the manifest layer has checked that the name stays below the directory.

@@ -114,7 +114,7 @@ impl World {
         );
         self.creates_in_flight += 1;
         self.operations.insert(op);
-        let pause = self.pause();
+        let pause = context.pause(&hands);
         let work = async move {
             let created = instance::create(&context, &hands, &instance, &kind, exits_before).await;
             if created.is_err() {
@@ -128,7 +128,8 @@ impl World {
     }
 
     fn start(&mut self, op: OpId, instance: InstanceId) {
-        let (context, pause) = (Arc::clone(&self.context), self.pause());
+        let context = Arc::clone(&self.context);
+        let pause = context.pause(&self.hands);
         let live = self.live.get(&instance);
         let init = live.and_then(|live| live.pidfd.as_ref()?.try_clone().ok());
         let work = async move {

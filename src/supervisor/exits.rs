@@ -4,6 +4,7 @@
 use crate::base::{Exit, InstanceId};
 use crate::stdio::{self, Stop};
 use crate::store::{ExitRecord, read_exits};
+use crate::supervisor::Process;
 use crate::supervisor::context::Context;
 use crate::supervisor::world::{Completion, Live, Pump, World};
 use crate::sys;
@@ -84,16 +85,9 @@ impl World {
         });
     }
 
-    /// The process of pause, while it is known.
-    pub fn pause(&self) -> Option<u32> {
-        let mut known = self.hands.processes.iter();
-        let pause = known.find(|(id, _)| self.context.container_of(id).is_none());
-        pause.map(|(_, process)| process.pid)
-    }
-
     /// Whether pause has ended and the machine has not heard of it.
     pub fn is_sandbox_dying(&self) -> bool {
-        let is_pause = |id: &InstanceId| self.context.container_of(id).is_none();
+        let is_pause = |id: &InstanceId| self.context.is_pause(id);
         let has_ended = |live: &Live| {
             let pidfd = live.pidfd.as_ref();
             pidfd.is_some_and(|pidfd| !sys::pidfd_is_alive(pidfd.as_fd()))
@@ -108,8 +102,8 @@ impl World {
 
 /// When something could not be made in a sandbox whose pause is on its way out: waits until it is there, so that the machine hears
 /// of that first. It may be kept from it, for its namespace ends with the last process in it; nothing can be made until then.
-pub(super) async fn outlast(pause: Option<u32>) {
-    while pause.is_some_and(sys::is_ending) {
+pub(super) async fn outlast(pause: Option<Process>) {
+    while pause.is_some_and(|pause| sys::is_ending(pause.pid)) {
         tokio::time::sleep(LOOK).await;
     }
 }

@@ -120,11 +120,7 @@ fn bundle_failure(what: &str, cause: &dyn std::error::Error) -> Failure {
 /// After a create: was pause the same process all the time? Otherwise its number may have been another's, and the container is in
 /// foreign namespaces; it has run nothing yet and is deleted.
 fn still_there(context: &Context, hands: &Hands, sandbox: &Sandbox) -> Result<(), Failure> {
-    let pause = hands
-        .processes
-        .iter()
-        .find(|(id, _)| context.container_of(id).is_none());
-    let same = pause.is_some_and(|(_, process)| {
+    let same = context.pause(hands).is_some_and(|process| {
         sandbox.pause_proc == format!("/proc/{}", process.pid)
             && sys::start_time(process.pid) == Some(process.start_time)
     });

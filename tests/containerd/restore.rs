@@ -97,15 +97,22 @@ fn counter(direct: &Direct, id: &str) -> PathBuf {
     bundle
 }
 
-#[tokio::test]
-async fn a_container_ends_with_its_checkpoint_and_goes_on_from_there() {
-    needs_criu();
-    let direct = Direct::new();
-    let (bundle, dir) = (counter(&direct, "a"), direct.dir.path());
+/// Container `a`, which has begun to count: its bundle, the address of its shim, and a client of that.
+async fn counting(direct: &Direct) -> (PathBuf, String, TaskClient) {
+    let bundle = counter(direct, "a");
     let address = direct.start(&bundle, "a");
     let c = connect(&address).await;
     run(&c, &bundle, "a").await;
     counts_beyond(&bundle, 2);
+    (bundle, address, c)
+}
+
+#[tokio::test]
+async fn a_container_ends_with_its_checkpoint_and_goes_on_from_there() {
+    needs_criu();
+    let direct = Direct::new();
+    let dir = direct.dir.path();
+    let (bundle, address, c) = counting(&direct).await;
     let last = request("a", dir, |options| {
         options.exit = true;
         options.work_path = dir.join("work").display().to_string();
@@ -246,11 +253,8 @@ async fn output_and_terminal_of_a_restored_container_are_those_of_its_caller() {
 async fn what_cannot_be_done_is_refused_with_its_code() {
     needs_criu();
     let direct = Direct::new();
-    let (bundle, dir) = (counter(&direct, "a"), direct.dir.path());
-    let address = direct.start(&bundle, "a");
-    let c = connect(&address).await;
-    run(&c, &bundle, "a").await;
-    counts_beyond(&bundle, 2);
+    let dir = direct.dir.path();
+    let (bundle, address, c) = counting(&direct).await;
     type Edit = fn(&mut CheckpointTaskRequest, &mut CheckpointOptions);
     let edits: [Edit; 4] = [
         |request, _| request.path.clear(),

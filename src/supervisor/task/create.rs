@@ -3,6 +3,7 @@
 use crate::base::InstanceId;
 use crate::image::{mount_all, unmount_all};
 use crate::runtime::{ContainerCgroup, CreateCall, Driver, OomWatch, find_known, is_plain_name};
+use crate::supervisor::task::config;
 use crate::supervisor::task::group::{Group, TaskRecord};
 use crate::supervisor::task::handle::Result;
 use crate::supervisor::task::place::{Place, Restore};
@@ -11,16 +12,12 @@ use crate::supervisor::task::types::{CreateTask, Refusal, RuntimeChoice, TaskErr
 use crate::sys;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use std::fs::File;
-use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Where containerd's own shim keeps the runtime's state, a directory per namespace: `runc --root` finds the same containers.
 const RUNTIME_ROOT: &str = "/run/containerd/runc";
-/// Longest `config.json` that is read, in bytes; the longest seen have 60 KiB.
-const CONFIG_MAX_BYTES: u64 = 4 * 1024 * 1024;
 
 /// What is the same for all containers of a shim.
 #[derive(Debug)]
@@ -45,7 +42,7 @@ pub(super) struct Init {
     pub oom: Option<OomWatch>,
 }
 
-/// What is read of an OCI configuration. The whole of it would make the heap of a process that lives long larger for good.
+/// What is read of an OCI configuration.
 #[derive(Deserialize)]
 struct Document {
     linux: Option<Linux>,
@@ -258,17 +255,13 @@ pub(super) async fn undo(place: &Place, is_hung: bool) {
 }
 
 fn read_config(path: &Path) -> Result<Config> {
-    let unreadable = |error: &dyn std::fmt::Display| {
+    let unreadable = |error: std::io::Error| {
         TaskError::new(
             Refusal::Invalid,
             format!("cannot read `{}`: {error}", path.display()),
         )
     };
-    let mut text = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(CONFIG_MAX_BYTES).read_to_end(&mut text))
-        .map_err(|e| unreadable(&e))?;
-    let document: Document = serde_json::from_slice(&text).map_err(|e| unreadable(&e))?;
+    let document: Document = config::read_config(path).map_err(unreadable)?;
     let linux = document.linux.unwrap_or_default();
     let is_own = |one: &Namespace| one.path.as_deref().is_none_or(str::is_empty);
     let mut namespaces = linux.namespaces.iter().flatten();

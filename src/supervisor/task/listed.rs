@@ -1,21 +1,16 @@
 //! The pods that are run for containerd, as what their shims have written down tells. No process is asked: it is the same when
 //! containerd is down, or the shim is dead. To be shown only; they are containerd's.
 
+use crate::supervisor::task::config::annotations;
 use crate::supervisor::task::group::{Group, TaskRecord};
 use crate::supervisor::task::types::Ended;
 use crate::sys;
 use nix::unistd::{SysconfVar, sysconf};
-use serde::Deserialize;
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
 /// Directory of all shims in that of what runs.
 pub const SHIMS: &str = "shim";
-/// Longest configuration that is looked into, in bytes; the longest seen have 60 KiB.
-const CONFIG_MAX_BYTES: u64 = 4 * 1024 * 1024;
 /// What the CRI plugin writes beside each container. Source: containerd, pkg/cri/annotations.
 const CRI: &str = "io.kubernetes.cri.";
 
@@ -126,22 +121,6 @@ fn shown(text: &str) -> String {
 fn containerd_namespace(bundle: &Path) -> String {
     let namespace = bundle.parent().and_then(Path::file_name);
     shown(&namespace.unwrap_or_default().to_string_lossy())
-}
-
-fn annotations(bundle: &Path) -> BTreeMap<String, String> {
-    #[derive(Default, Deserialize)]
-    struct Document {
-        #[serde(default)]
-        annotations: BTreeMap<String, String>,
-    }
-    let read = || {
-        let mut text = Vec::new();
-        let file = File::open(bundle.join("config.json"))?;
-        file.take(CONFIG_MAX_BYTES).read_to_end(&mut text)?;
-        Ok::<Document, std::io::Error>(serde_json::from_slice(&text)?)
-    };
-    // A bundle that is going says nothing any more.
-    read().unwrap_or_default().annotations
 }
 
 /// How long ago that was, in clock ticks since boot.

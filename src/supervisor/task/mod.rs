@@ -13,6 +13,7 @@
 
 mod checkpoint;
 mod clean;
+mod config;
 mod container;
 mod create;
 mod delete;
@@ -29,6 +30,7 @@ mod streams;
 mod types;
 
 pub use clean::{Cleaned, clean};
+pub use config::annotations;
 pub use group::{Group, TaskRecord};
 pub use handle::Tasks;
 pub use listed::{SHIMS, TaskLife, TaskPod, TaskView, list_task_pods};
