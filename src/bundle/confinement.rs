@@ -35,8 +35,7 @@ pub(crate) fn seccomp_of(
     seccomp::expand(name, text, input.host, bounding).map(Some)
 }
 
-/// `linux.seccomp` of pause: the default profile where the kernel has filters, for the machine's first architecture alone. Pause is
-/// one native program; filters for the others are three quarters of what loading the profile costs.
+/// `linux.seccomp` of pause, where the kernel has filters, for the machine's first architecture alone: pause is one native program.
 pub(crate) fn seccomp_of_pause(
     host: &HostFacts,
     text: &str,
