@@ -1,5 +1,6 @@
 //! The messages, as they stand on the wire. Source: varlink.org, protocol and service interface.
 
+use crate::base::to_json;
 use crate::pod::{PodView, Refusal, Request};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -103,7 +104,7 @@ impl Call {
                 json!({ "method": "org.varlink.service.GetInterfaceDescription", "parameters": parameters })
             }
         };
-        terminated(value.to_string())
+        terminated(to_json(&value).unwrap_or_default())
     }
 }
 
@@ -155,14 +156,13 @@ impl Reply {
 
     /// As written, with its final NUL.
     pub fn to_bytes(&self) -> Vec<u8> {
-        terminated(serde_json::to_string(self).unwrap_or_default())
+        terminated(to_json(self).unwrap_or_default())
     }
 }
 
-fn terminated(text: String) -> Vec<u8> {
-    let mut bytes = text.into_bytes();
-    bytes.push(0);
-    bytes
+fn terminated(mut text: Vec<u8>) -> Vec<u8> {
+    text.push(0);
+    text
 }
 
 #[cfg(test)]

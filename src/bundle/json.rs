@@ -1,5 +1,6 @@
 //! A configuration as bytes: equal input gives equal bytes.
 
+use crate::base::to_json_pretty;
 use oci_spec::runtime::Spec;
 use serde_json::Value;
 
@@ -14,7 +15,7 @@ pub fn to_json(spec: &Spec) -> Vec<u8> {
             }
         }
     }
-    let mut text = serde_json::to_vec_pretty(&value).expect("a value always prints");
+    let mut text = to_json_pretty(&value).expect("a value always prints");
     text.push(b'\n');
     text
 }

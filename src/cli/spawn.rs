@@ -1,9 +1,9 @@
 //! From a plan to a running pod: its directory, its name, its keeper.
 
 use crate::api::{self, Client};
-use crate::base::PodUid;
+use crate::base::{PodUid, to_json};
 use crate::cli::exit::{Code, Failed, cannot};
-use crate::store::{Dirs, NameTaken, PodDir, claim_name, release_name, write_json};
+use crate::store::{Dirs, NameTaken, PodDir, claim_name, release_name};
 use crate::supervisor::{HOST_MOUNTS, KEEPER_SIGNALS, KEEPER_VERB, PLAN, Plan, SNAPSHOT};
 use crate::sys::{self, Lock};
 use std::fs::File;
@@ -45,10 +45,12 @@ pub(super) fn spawn(plan: &Plan, after_boot: AfterBoot) -> Result<PodDir, Failed
         // Before there is a plan: whoever finds one with nobody at its lock starts a keeper.
         let lock = Lock::take(&dir.file("lock"))?;
         sys::create_dirs(&dir.data, 0o700)?;
-        write_json(&dir.file(PLAN), plan)?;
+        // It may hold secrets.
+        let text = to_json(plan)?;
+        sys::write_atomic(&dir.file(PLAN), &text, 0o600)?;
         match after_boot {
             // The state is gone after a boot, the data is not.
-            AfterBoot::RunAgain => write_json(&dir.data.join(PLAN), plan)?,
+            AfterBoot::RunAgain => sys::write_atomic(&dir.data.join(PLAN), &text, 0o600)?,
             AfterBoot::Forget => forget_after_boot(&dir)?,
         }
         if pod

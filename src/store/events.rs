@@ -1,5 +1,6 @@
 //! The event log of a pod: JSON lines, appended whole, numbered without gaps, read by anyone at any time.
 
+use crate::base::to_json;
 use crate::pod::Event;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
@@ -12,7 +13,7 @@ const MAX_LINE_BYTES: u64 = 64 * 1024;
 
 /// Appends one event with one write, whole or not at all: a torn line would take the next one with it. Pods have one writer.
 pub fn append_event(mut file: &File, event: &Event) -> io::Result<()> {
-    let mut line = serde_json::to_vec(event)?;
+    let mut line = to_json(event)?;
     line.push(b'\n');
     let before = file.metadata()?.len();
     let written = file.write_all(&line);

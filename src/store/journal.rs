@@ -1,7 +1,7 @@
 //! The journal of a pod: every input of its machine, as JSON lines, in two halves. The younger one is cut when it is full and becomes the older one; each begins with the machine's state, so that what is left can
 //! always be heard again. A journal that cannot be written never stops a pod: it then has a gap, and says so.
 
-use crate::base::Now;
+use crate::base::{Now, to_json};
 use crate::pod::{Begun, Entry, Input, State};
 use crate::store::PodDir;
 use std::fs::File;
@@ -116,7 +116,7 @@ impl Journal {
 
 fn line<S: serde::Serialize, I: serde::Serialize>(entry: &Entry<S, I>) -> Vec<u8> {
     // An entry is plain data: there is nothing in it that JSON could not say.
-    let mut text = serde_json::to_vec(entry).unwrap_or_default();
+    let mut text = to_json(entry).unwrap_or_default();
     text.push(b'\n');
     text
 }

@@ -1,5 +1,6 @@
 //! JSON documents: written whole, read with a limit.
 
+use crate::base::to_json;
 use crate::sys;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -29,5 +30,5 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
 
 /// Writes a document for our eyes only (0600): plans and snapshots may hold secrets.
 pub fn write_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
-    sys::write_atomic(path, &serde_json::to_vec(value)?, 0o600)
+    sys::write_atomic(path, &to_json(value)?, 0o600)
 }
