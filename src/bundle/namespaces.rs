@@ -22,6 +22,21 @@ pub(crate) fn of_pause(pod: &Pod, netns: Option<&Path>) -> Vec<LinuxNamespace> {
     list
 }
 
+/// Those that pause makes and others may join, all but its mounts, by their names below `/proc/<pid>/ns`.
+pub fn joinable(pod: &Pod) -> Vec<&'static str> {
+    let name = |namespace: &LinuxNamespace| match namespace.typ() {
+        LinuxNamespaceType::Network => Some("net"),
+        LinuxNamespaceType::Uts => Some("uts"),
+        LinuxNamespaceType::Ipc => Some("ipc"),
+        LinuxNamespaceType::Pid => Some("pid"),
+        LinuxNamespaceType::Mount
+        | LinuxNamespaceType::User
+        | LinuxNamespaceType::Cgroup
+        | LinuxNamespaceType::Time => None,
+    };
+    of_pause(pod, None).iter().filter_map(name).collect()
+}
+
 /// Namespaces of a container: pause's network, UTS and IPC, its own mounts, and a PID namespace as the pod says, or that of the
 /// target of an ephemeral one.
 pub(crate) fn of_container(

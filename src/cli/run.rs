@@ -1,7 +1,7 @@
 //! `run`: from a manifest to running pods; in the foreground their output, their end, their exit code.
 
 use crate::api::Client;
-use crate::bundle::{self, SandboxKind};
+use crate::bundle;
 use crate::cli::args::{LogArgs, LogWhenFull, RunArgs};
 use crate::cli::exit::{Code, DONE, Failed, Outcome, cannot};
 use crate::cli::settings::Settings;
@@ -11,7 +11,7 @@ use crate::cli::{
 };
 use crate::manifest::{ConfigObject, Pod, Profile};
 use crate::pod::{ContainerState, Phase, PodView, Request};
-use crate::runtime::{Deadlines, Needs, Runtime, arm};
+use crate::runtime::{Deadlines, Needs, Runtime};
 use crate::stdio::{LogLimits, WhenFull};
 use crate::store::find_name;
 use crate::supervisor::{Plan, PodRecord, read_pod};
@@ -39,11 +39,6 @@ pub(super) fn run(settings: &Settings, args: &RunArgs) -> Outcome {
         rename(pod, name)?;
     }
     host::check_user()?;
-    if SandboxKind::from(args.sandbox.who) == SandboxKind::Native {
-        // Over by the time when the first process is put into a cgroup. A runtime needs longer to come to that, and is better
-        // off when nobody waits while the pod's cgroup is made.
-        arm();
-    }
     let runtime = host::runtime(settings)?;
     let plans: Vec<Plan> = loaded
         .pods

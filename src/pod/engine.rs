@@ -122,6 +122,12 @@ impl Slot {
         self.presence() == Some(Presence::Running)
     }
 
+    /// Whether its process ended before the operation in flight on it did.
+    pub fn has_ended_early(&self) -> bool {
+        let instance = self.instance.as_ref();
+        instance.is_some_and(|instance| instance.early.is_some())
+    }
+
     /// Whether nothing of it can run any more.
     pub fn is_over(&self) -> bool {
         matches!(self.presence(), None | Some(Presence::Gone))

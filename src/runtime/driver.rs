@@ -172,6 +172,12 @@ impl Driver {
         created(create.pid_file)
     }
 
+    /// The process that a [`create_sandbox`](Driver::create_sandbox) in flight has written down: it does so before it has done
+    /// anything to it.
+    pub fn announced(&self, pid_file: &Path) -> Vec<u32> {
+        pid_file::read(pid_file).into_iter().collect()
+    }
+
     /// Lets the init of a created container run. With a handle of it the runtime is only asked where there is
     /// more to be done.
     pub async fn start(

@@ -3,9 +3,10 @@
 //! ```text
 //!  supervisor ─ __sandbox   reads the bundle, refuses what it does not know
 //!                  │ forks into a new PID namespace ──► child
-//!                  │ moves the child into its cgroup      │ namespaces, root, sysctls, rights
+//!                  │ writes pid file, moves the child     │ namespaces, root, sysctls, rights
+//!                  │   into its cgroup                    │
 //!                  │ ◄──────────────── ready ──────────── │
-//!                  │ takes its devices, writes pid file   │ waits
+//!                  │ takes its devices                    │ waits
 //!                  │ ───────────────── go ──────────────► │
 //!                  └ ends                                 └ few system calls from here on; exec pause
 //! ```
@@ -111,6 +112,9 @@ pub fn make_sandbox(bundle: &Path, pid_file: &Path, id: &str) -> Result<(), Sand
         be_child(&plan, bundle, id, go, tell);
     };
     drop((go, tell));
+    // At once: its namespaces can be joined while it waits for its cgroup.
+    sys::write_atomic(pid_file, pid.to_string().as_bytes(), 0o600)
+        .map_err(step("write the pid file"))?;
     cgroup.adopt(pid)?;
     if let Some(score) = plan.process.oom_score_adj {
         let path = format!("/proc/{pid}/oom_score_adj");
@@ -121,8 +125,6 @@ pub fn make_sandbox(bundle: &Path, pid_file: &Path, id: &str) -> Result<(), Sand
     told.ready()?;
     // Not before: it has made and opened a device.
     cgroup.confine(plan.cpu_shares, plan.no_devices)?;
-    sys::write_atomic(pid_file, pid.to_string().as_bytes(), 0o600)
-        .map_err(step("write the pid file"))?;
     // The child that is gone has said why.
     let _ = start.write_all(&[READY]);
     drop(start);

@@ -108,6 +108,11 @@ impl Context {
         self.dir.bundle(instance).join("sub-paths")
     }
 
+    /// Where the runtime says which process the init of an instance is: it does so at the end of its `create`.
+    pub fn pid_file(&self, instance: &InstanceId) -> PathBuf {
+        self.dir.bundle(instance).join("pid")
+    }
+
     /// Where the runtime complains about an instance.
     pub fn runtime_log(&self, instance: &InstanceId) -> PathBuf {
         self.dir.bundle(instance).join("runtime.log")

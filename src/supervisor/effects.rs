@@ -4,6 +4,7 @@ use crate::base::{InstanceId, Signal};
 use crate::manifest::{HookKind, ProbeKind};
 use crate::pod::{Action, Failure, FailureReason, InstanceKind, OpId, Refusal, RequestId};
 use crate::supervisor::context::runtime_failure;
+use crate::supervisor::early::Rest;
 use crate::supervisor::world::{Change, Completion, Haste, World};
 use crate::supervisor::{Process, disk, exits, handlers, images, instance, network, sandbox};
 use crate::sys;
@@ -132,6 +133,10 @@ impl World {
         let pause = context.pause(&self.hands);
         let live = self.live.get(&instance);
         let init = live.and_then(|live| live.pidfd.as_ref()?.try_clone().ok());
+        let rest = self.rest_of(&instance).zip(pause);
+        let rest = rest.map(|(rest, pause)| rest.done(pause.pid));
+        let rest = rest.map(|rest| self.unless(Haste::Kill, FailureReason::RuntimeHung, rest));
+        let of = instance.clone();
         let work = async move {
             if context.is_native(&instance) {
                 return Ok(Change::Started(instance));
@@ -143,8 +148,24 @@ impl World {
             }
             Ok(Change::Started(instance))
         };
-        let reason = FailureReason::RuntimeHung;
-        self.run(op, self.unless(Haste::Kill, reason, work));
+        let work = self.unless(Haste::Kill, FailureReason::RuntimeHung, work);
+        self.operations.insert(op);
+        self.tasks.spawn(async move {
+            if let Some(rest) = rest
+                && let Err(failure) = rest.await
+            {
+                return Completion::Unmade(op, of, failure);
+            }
+            Completion::Done(op, work.await)
+        });
+    }
+
+    /// What the runtime still does for an instance, if it is pause.
+    fn rest_of(&mut self, instance: &InstanceId) -> Option<Rest> {
+        match self.context.is_pause(instance) {
+            true => self.rest.take(),
+            false => None,
+        }
     }
 
     fn run_hook(
@@ -238,7 +259,11 @@ impl World {
 
     fn delete(&mut self, op: OpId, instance: InstanceId) {
         let context = Arc::clone(&self.context);
+        let rest = self.rest_of(&instance);
         self.run(op, async move {
+            if let Some(rest) = rest {
+                rest.give_up().await;
+            }
             instance::delete(&context, &instance).await?;
             Ok(Change::Deleted(instance))
         });

@@ -11,6 +11,7 @@ use crate::pod::{Failure, FailureReason, InstanceKind};
 use crate::runtime::{CreateCall, InitIo, Quirks, RuntimeError};
 use crate::stdio::{self, ConsoleSocket, LogFile, StdioPipes};
 use crate::supervisor::context::{Context, failure, other, plain, runtime_failure};
+use crate::supervisor::early::{self, Rest};
 use crate::supervisor::{FileId, Hands, Process, parts, sandbox};
 use crate::sys;
 use crate::volume;
@@ -21,6 +22,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long the runtime may take to send the terminal: it has done so when `create` ends.
@@ -32,6 +34,8 @@ pub(super) struct Created {
     pub process: Process,
     pub pidfd: Option<OwnedFd>,
     pub output: Option<Output>,
+    /// What the runtime still does, of pause.
+    pub rest: Option<Rest>,
 }
 
 /// Our ends of an instance's output.
@@ -44,7 +48,7 @@ pub(super) struct Output {
 
 /// Writes the bundle of an instance and lets the runtime create it.
 pub(super) async fn create(
-    context: &Context,
+    context: &Arc<Context>,
     hands: &Hands,
     instance: &InstanceId,
     kind: &InstanceKind,
@@ -64,18 +68,20 @@ pub(super) async fn create(
             (io, Some(output))
         }
     };
-    let call = CreateCall {
-        id: instance,
-        bundle: &bundle,
-        pid_file: &bundle.join("pid"),
-        log: &context.runtime_log(instance),
-        io,
+    let (pid, rest) = match kind {
+        InstanceKind::Pause => early::create_pause(context, instance, io).await?,
+        InstanceKind::Container { .. } => {
+            let call = CreateCall {
+                id: instance,
+                bundle: &bundle,
+                pid_file: &context.pid_file(instance),
+                log: &context.runtime_log(instance),
+                io,
+            };
+            let created = context.driver.create(call).await;
+            (created.map_err(|e| runtime_failure(&e))?, None)
+        }
     };
-    let pid = match context.is_native(instance) {
-        true => context.driver.create_sandbox(call).await,
-        false => context.driver.create(call).await,
-    };
-    let pid = pid.map_err(|e| runtime_failure(&e))?;
     if let (Some(sandbox), InstanceKind::Container { .. }) = (&hands.sandbox, kind) {
         still_there(context, hands, sandbox)?;
     }
@@ -101,6 +107,7 @@ pub(super) async fn create(
         process,
         pidfd: sys::pidfd(pid).ok(),
         output,
+        rest,
     })
 }
 

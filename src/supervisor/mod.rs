@@ -12,6 +12,7 @@
 
 mod context;
 mod disk;
+mod early;
 mod effects;
 mod error;
 mod exec;

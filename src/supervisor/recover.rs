@@ -151,7 +151,10 @@ impl World {
             .map(|record| record.exit());
         let has_run = process.started || !context.driver.is_waiting_for_start(instance);
         let lives = recorded.is_none() && sys::start_time(pid) == Some(process.start_time);
+        // A pause may be known before its runtime is through with it, and the runtime has come to no end.
+        let is_whole = process.started || context.pid_file(instance).exists();
         match (lives, has_run) {
+            _ if !is_whole => Found::Gone(Observed::Unknown),
             (true, true) => Found::Alive(Observed::Running { pid }),
             (true, false) => Found::Alive(Observed::Created { pid }),
             (false, true) if context.container_of(instance).is_some() => {

@@ -1,7 +1,7 @@
 //! The loop itself.
 
 use crate::base::{Exit, InstanceId, Mono};
-use crate::pod::{Action, Input, Machine, PodView, Request, RequestId};
+use crate::pod::{Action, Input, Machine, Outcome, PodView, Request, RequestId};
 use crate::store::{CONTROL_SOCKET, Journal, PodDir, read_json};
 use crate::supervisor::context::Context;
 use crate::supervisor::handle::{Asked, Handle, handle};
@@ -359,6 +359,14 @@ impl Loop {
                 self.world.creates_in_flight -= 1;
                 self.world.claim_early_exits();
             }
+            Completion::Unmade(op, instance, failure) => {
+                self.world.operations.remove(&op);
+                self.world.live.remove(&instance);
+                self.world.hands.processes.remove(&instance);
+                let outcome = Outcome::Failed(failure);
+                self.step(Input::Done { op, outcome });
+                self.complete_late();
+            }
             Completion::Pulling(op) => self.step(Input::Pulling(op)),
             Completion::Ended {
                 instance,
@@ -373,9 +381,7 @@ impl Loop {
                     oom_killed,
                     message,
                 });
-                for late in std::mem::take(&mut self.late) {
-                    self.complete(late);
-                }
+                self.complete_late();
             }
             Completion::Probed {
                 instance,
@@ -392,6 +398,13 @@ impl Loop {
                     self.world.finish(instance, exit);
                 }
             }
+        }
+    }
+
+    /// What had to wait until the machine has heard that the sandbox is gone.
+    fn complete_late(&mut self) {
+        for late in std::mem::take(&mut self.late) {
+            self.complete(late);
         }
     }
 

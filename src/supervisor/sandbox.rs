@@ -1,6 +1,6 @@
 //! Operations on the pod as a whole: prepare, network, clean up. Each may be repeated and goes on from what it finds.
 
-use crate::bundle::{self, SandboxKind};
+use crate::bundle;
 use crate::manifest::downward;
 use crate::network;
 use crate::pod::{Failure, FailureReason};
@@ -26,15 +26,13 @@ const SHM_OPTIONS: &str = "size=67108864,mode=1777";
 
 /// Makes the cgroup, directories, files, `/dev/shm` and volumes of the pod; gives the host path of each volume.
 pub(super) async fn prepare(context: &Context) -> Result<BTreeMap<String, PathBuf>, Failure> {
-    if context.plan.sandbox == SandboxKind::Native {
-        // What makes it writes to cgroups sooner after its start than a runtime does.
-        arm();
-    }
     // First of all: parallel creates of some runtimes race for a parent that is not there.
     context
         .cgroup
         .create(&context.cgroup_values)
         .map_err(|e| other("", &e))?;
+    // The earliest moment: while this waits nobody can make a cgroup.
+    arm();
     for (dir, mode) in [
         ("instances", 0o700),
         ("runtime", 0o700),

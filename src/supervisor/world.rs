@@ -1,6 +1,6 @@
 //! What the loop knows of the world outside the machine, and how operations report back to it.
 
-use crate::base::{Exit, InstanceId};
+use crate::base::{Exit, InstanceId, to_json};
 use crate::image::Image;
 use crate::manifest::{Container, ProbeKind};
 use crate::pod::{
@@ -9,6 +9,7 @@ use crate::pod::{
 use crate::stdio::{PumpReport, Stop};
 use crate::store::ExitRecord;
 use crate::supervisor::context::Context;
+use crate::supervisor::early::Rest;
 use crate::supervisor::instance::{Created, Output};
 use crate::supervisor::mounts;
 use crate::supervisor::record::Record;
@@ -37,6 +38,8 @@ pub(super) struct World {
     /// Exits of processes not known yet, while creates are in flight: one of them may be theirs.
     pub unclaimed: Vec<(usize, ExitRecord)>,
     pub creates_in_flight: usize,
+    /// What the runtime still does for a pause that can be joined already.
+    pub rest: Option<Rest>,
     /// Operations of the machine that run, but for hooks, which may take minutes.
     pub operations: HashSet<OpId>,
     /// What is no longer worth waiting for.
@@ -98,6 +101,8 @@ pub(super) enum Completion {
     Done(OpId, Result<Change, Failure>),
     /// The same of a create: its process may have ended already.
     Created(OpId, Result<Change, Failure>),
+    /// The start of a pause that was known before it was made, and could not be: its end is its maker's, and nobody tells it.
+    Unmade(OpId, InstanceId, Failure),
     /// An image is not here, and is asked for elsewhere; the operation goes on.
     Pulling(OpId),
     /// An instance's output is drained after its end.
@@ -153,6 +158,7 @@ impl World {
             exits_read: 0,
             unclaimed: Vec::new(),
             creates_in_flight: 0,
+            rest: None,
             operations: HashSet::new(),
             haste: watch::Sender::new(Haste::None),
             replies: HashMap::new(),
@@ -224,6 +230,7 @@ impl World {
         self.hands
             .processes
             .insert(instance.clone(), created.process);
+        self.rest = created.rest.or(self.rest.take());
         let live = Live::new(created.pidfd, created.output.map(start_pump));
         self.live.insert(instance.clone(), live);
         if self.keeper.is_none() {
@@ -263,7 +270,7 @@ impl World {
             view: machine.view(),
             hands: self.hands.clone(),
         };
-        self.record.write(serde_json::to_vec(&snapshot)?)
+        self.record.write(to_json(&snapshot)?)
     }
 }
 

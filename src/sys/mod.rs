@@ -31,7 +31,7 @@ pub use init::{
 pub use log::log_to_stderr;
 pub use memory::release_idle;
 pub use namespaces::{
-    MountCopy, NetworkNamespaceError, attach_mount, clone_mount, enter_private_mounts,
+    MountCopy, NetworkNamespaceError, attach_mount, clone_mount, enter_private_mounts, has_left,
     raise_loopback, raise_own_loopback, tcp_socket,
 };
 pub use process::{

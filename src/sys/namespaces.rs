@@ -44,6 +44,16 @@ pub fn enter_private_mounts() -> nix::Result<()> {
     )
 }
 
+/// Whether a process has left each of our namespaces of these names, which are those below `/proc/<pid>/ns`.
+pub fn has_left(pid: u32, namespaces: &[&str]) -> bool {
+    let link = |of: &str, name| std::fs::read_link(format!("/proc/{of}/ns/{name}")).ok();
+    let process = pid.to_string();
+    namespaces.iter().all(|name| {
+        let (theirs, ours) = (link(&process, name), link("self", name));
+        theirs.is_some() && ours.is_some() && theirs != ours
+    })
+}
+
 /// How much [`clone_mount`] copies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MountCopy {

@@ -155,10 +155,9 @@ impl<'a> Look<'a> {
 
     /// Pause ended, or what its creation left is unknown.
     pub fn has_spoiled_sandbox(&self) -> bool {
-        matches!(
-            self.state.sandbox.pause.presence(),
-            Some(Presence::Gone | Presence::Unknown)
-        )
+        let pause = &self.state.sandbox.pause;
+        matches!(pause.presence(), Some(Presence::Gone | Presence::Unknown))
+            || pause.has_ended_early()
     }
 
     /// `status.phase` (4.12).

@@ -17,10 +17,7 @@ impl Turn<'_> {
         }
         match self.state.sandbox.pause.presence() {
             None => self.create_pause(),
-            Some(Presence::Created) => {
-                self.start_pause();
-                self.raise_network();
-            }
+            Some(Presence::Created) => self.start_pause(),
             Some(Presence::Running) => self.raise_network(),
             Some(Presence::Absent | Presence::Unknown | Presence::Gone) => {}
         }

@@ -33,6 +33,13 @@ pub(super) fn read(path: &Path) -> Option<String> {
     small_file::read_head(path, FILE_MAX_BYTES).ok()
 }
 
+/// Processes of one cgroup; none of other PID namespaces than ours.
+pub(super) fn pids(directory: &Path) -> Vec<u32> {
+    let text = read(&directory.join("cgroup.procs")).unwrap_or_default();
+    let pids = text.lines().filter_map(|line| line.parse().ok());
+    pids.filter(|pid| *pid != 0).collect()
+}
+
 /// What a process (`self` or its id) is in: of each hierarchy its controllers, separated by commas, and the path there. Source:
 /// cgroups(7).
 pub(super) fn memberships(process: &str) -> Vec<(String, String)> {

@@ -161,14 +161,19 @@ impl PodCgroup {
             .directories(path)
             .iter()
             .flat_map(|directory| tree(directory))
-            .filter_map(|directory| files::read(&directory.join("cgroup.procs")))
-            .flat_map(|text| text.lines().map(str::parse).collect::<Vec<_>>())
-            .filter_map(Result::ok)
-            .filter(|pid| *pid != 0)
+            .flat_map(|directory| files::pids(&directory))
             .collect();
         pids.sort_unstable();
         pids.dedup();
         pids
+    }
+
+    /// Processes of a container itself, in the first hierarchy where there are any: cheaper than [all](PodCgroup::pids).
+    pub fn first_pids(&self, id: &InstanceId) -> Vec<u32> {
+        let path = self.relative(Some(id)).unwrap_or_default();
+        let pids = |mount: &Path| files::pids(&mount.join(&path));
+        let mut all = self.layout.mounts().map(pids);
+        all.find(|pids| !pids.is_empty()).unwrap_or_default()
     }
 
     /// The directory of its QoS class, if it is in one.

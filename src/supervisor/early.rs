@@ -1,0 +1,97 @@
+//! A sandbox that is joined before whoever makes it is through with it.
+//!
+//! A runtime makes the namespaces in the first half of its `create`; what follows is pause's root file system and confinement, which
+//! are nobody else's. In a native sandbox it is the cgroup that is waited for. So pause counts as created once its init has its
+//! namespaces. The rest of the call is waited for by pause's start: containers are created meanwhile, and none is started before.
+
+use crate::base::InstanceId;
+use crate::bundle;
+use crate::pod::Failure;
+use crate::runtime::{CreateCall, InitIo, RuntimeError};
+use crate::supervisor::context::{Context, plain, runtime_failure};
+use crate::sys;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// Time between two looks for the init of pause: nobody tells.
+const LOOK: Duration = Duration::from_millis(1);
+/// How often it is looked. The namespaces are there after 1 to 10 ms on an idle machine; where nothing is found in time, the end of
+/// the call tells.
+const MAX_LOOKS: u32 = 200;
+
+/// The rest of the call that makes a sandbox. It is killed when this is dropped.
+#[derive(Debug)]
+pub(super) struct Rest(JoinSet<Result<u32, RuntimeError>>);
+
+impl Rest {
+    /// Waits until pause, whose process is known to be `pid`, has been created.
+    pub async fn done(mut self, pid: u32) -> Result<(), Failure> {
+        match end(&mut self.0).await? {
+            told if told == pid => Ok(()),
+            told => Err(plain(format!(
+                "process {pid} was taken for the init of the sandbox, but it is {told}"
+            ))),
+        }
+    }
+
+    /// Ends it, and comes back when nothing of it is left to be done.
+    pub async fn give_up(mut self) {
+        self.0.shutdown().await;
+    }
+}
+
+/// Lets pause be created; comes back with its process when it can be joined, maybe with the rest of the call.
+pub(super) async fn create_pause(
+    context: &Arc<Context>,
+    instance: &InstanceId,
+    io: InitIo,
+) -> Result<(u32, Option<Rest>), Failure> {
+    let mut call = JoinSet::new();
+    let (caller, id) = (Arc::clone(context), instance.clone());
+    call.spawn(async move {
+        let create = CreateCall {
+            id: &id,
+            bundle: &caller.dir.bundle(&id),
+            pid_file: &caller.pid_file(&id),
+            log: &caller.runtime_log(&id),
+            io,
+        };
+        match caller.is_native(&id) {
+            true => caller.driver.create_sandbox(create).await,
+            false => caller.driver.create(create).await,
+        }
+    });
+    tokio::select! {
+        biased;
+        created = end(&mut call) => Ok((created?, None)),
+        pid = joinable(context, instance) => Ok((pid, Some(Rest(call)))),
+    }
+}
+
+async fn end(call: &mut JoinSet<Result<u32, RuntimeError>>) -> Result<u32, Failure> {
+    match call.join_next().await {
+        Some(Ok(ended)) => ended.map_err(|e| runtime_failure(&e)),
+        Some(Err(_)) | None => Err(plain("the creation of the sandbox was given up".into())),
+    }
+}
+
+/// The init of pause, when it has every namespace that containers join.
+async fn joinable(context: &Context, instance: &InstanceId) -> u32 {
+    let namespaces = bundle::joinable(&context.plan.pod);
+    // The first process of a PID namespace stays its init; without one there is nothing to tell it by.
+    if namespaces.contains(&"pid") {
+        for _ in 0..MAX_LOOKS {
+            tokio::time::sleep(LOOK).await;
+            let processes = match context.is_native(instance) {
+                true => context.driver.announced(&context.pid_file(instance)),
+                false => context.cgroup.first_pids(instance),
+            };
+            let mut processes = processes.into_iter();
+            if let Some(init) = processes.find(|pid| sys::has_left(*pid, &namespaces)) {
+                return init;
+            }
+        }
+    }
+    std::future::pending().await
+}
