@@ -3,6 +3,7 @@
 use crate::base::InstanceId;
 use crate::runtime::call::Call;
 use crate::runtime::gate::START_VERB;
+use crate::runtime::native::early_pid_file;
 use crate::runtime::quirks::StartGate;
 use crate::runtime::{Runtime, RuntimeError, SANDBOX_VERB, is_plain_name, pid_file};
 use serde::{Deserialize, Serialize};
@@ -172,10 +173,9 @@ impl Driver {
         created(create.pid_file)
     }
 
-    /// The process that a [`create_sandbox`](Driver::create_sandbox) in flight has written down: it does so before it has done
-    /// anything to it.
-    pub fn announced(&self, pid_file: &Path) -> Vec<u32> {
-        pid_file::read(pid_file).into_iter().collect()
+    /// The process of a [`create_sandbox`](Driver::create_sandbox) in flight.
+    pub fn early_process(&self, pid_file: &Path) -> Option<u32> {
+        pid_file::read(&early_pid_file(pid_file)).ok()
     }
 
     /// Lets the init of a created container run. With a handle of it the runtime is only asked where there is

@@ -3,12 +3,12 @@
 //! ```text
 //!  supervisor ─ __sandbox   reads the bundle, refuses what it does not know
 //!                  │ forks into a new PID namespace ──► child
-//!                  │ writes pid file, moves the child     │ namespaces, root, sysctls, rights
-//!                  │   into its cgroup                    │
+//!                  │ writes early pid file, moves the     │ namespaces, root, sysctls, rights
+//!                  │   child into its cgroup              │
 //!                  │ ◄──────────────── ready ──────────── │
 //!                  │ takes its devices                    │ waits
 //!                  │ ───────────────── go ──────────────► │
-//!                  └ ends                                 └ few system calls from here on; exec pause
+//!                  └ writes pid file, ends                └ few system calls from here on; exec pause
 //! ```
 //!
 //! Run where the runtime's `create` would be, as a short-lived process of one thread, told everything by its arguments. Invariants:
@@ -38,6 +38,11 @@ pub const SANDBOX_VERB: &str = "__sandbox";
 const READY: u8 = b'R';
 /// Longest complaint of the child, in bytes: one error with its causes.
 const COMPLAINT_MAX_BYTES: u64 = 4096;
+
+/// Where the id of a process is that may still become none of a sandbox, unlike what the pid file says.
+pub(super) fn early_pid_file(pid_file: &Path) -> PathBuf {
+    pid_file.with_extension("early")
+}
 
 /// Why there is no sandbox.
 #[derive(Debug, thiserror::Error)]
@@ -92,8 +97,8 @@ pub fn native_problem(config: &[u8]) -> Option<Problem> {
     })
 }
 
-/// Makes the sandbox that a bundle describes and writes the id of its process to `pid_file`. `id` is the instance's. The calling
-/// process must have one thread, and ends afterwards.
+/// Makes the sandbox that a bundle describes and writes the id of its process to `pid_file`, and beside it as soon as there is one.
+/// `id` is the instance's. The calling process must have one thread, and ends afterwards.
 pub fn make_sandbox(bundle: &Path, pid_file: &Path, id: &str) -> Result<(), SandboxError> {
     // Nothing goes on when the one who asked was killed.
     sys::die_with_parent(crate::base::Signal::KILL).map_err(step("follow the supervisor"))?;
@@ -112,9 +117,12 @@ pub fn make_sandbox(bundle: &Path, pid_file: &Path, id: &str) -> Result<(), Sand
         be_child(&plan, bundle, id, go, tell);
     };
     drop((go, tell));
-    // At once: its namespaces can be joined while it waits for its cgroup.
-    sys::write_atomic(pid_file, pid.to_string().as_bytes(), 0o600)
-        .map_err(step("write the pid file"))?;
+    let write = |file: &Path| {
+        let written = sys::write_atomic(file, pid.to_string().as_bytes(), 0o600);
+        written.map_err(step("write the pid file"))
+    };
+    // Its namespaces can be joined while it waits for its cgroup.
+    write(&early_pid_file(pid_file))?;
     cgroup.adopt(pid)?;
     if let Some(score) = plan.process.oom_score_adj {
         let path = format!("/proc/{pid}/oom_score_adj");
@@ -128,7 +136,8 @@ pub fn make_sandbox(bundle: &Path, pid_file: &Path, id: &str) -> Result<(), Sand
     // The child that is gone has said why.
     let _ = start.write_all(&[READY]);
     drop(start);
-    told.nothing_more()
+    told.nothing_more()?;
+    write(pid_file)
 }
 
 /// What the child says.

@@ -108,7 +108,7 @@ impl Context {
         self.dir.bundle(instance).join("sub-paths")
     }
 
-    /// Where the runtime says which process the init of an instance is: it does so at the end of its `create`.
+    /// Where it is said which process the init of an instance is, at the end of its creation.
     pub fn pid_file(&self, instance: &InstanceId) -> PathBuf {
         self.dir.bundle(instance).join("pid")
     }

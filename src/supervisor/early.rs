@@ -83,12 +83,13 @@ async fn joinable(context: &Context, instance: &InstanceId) -> u32 {
     if namespaces.contains(&"pid") {
         for _ in 0..MAX_LOOKS {
             tokio::time::sleep(LOOK).await;
-            let processes = match context.is_native(instance) {
-                true => context.driver.announced(&context.pid_file(instance)),
-                false => context.cgroup.first_pids(instance),
+            let early = match context.is_native(instance) {
+                true => context.driver.early_process(&context.pid_file(instance)),
+                false => None,
             };
-            let mut processes = processes.into_iter();
-            if let Some(init) = processes.find(|pid| sys::has_left(*pid, &namespaces)) {
+            let processes = early.into_iter().chain(context.cgroup.first_pids(instance));
+            let mut inits = processes.filter(|pid| sys::has_left(*pid, &namespaces));
+            if let Some(init) = inits.next() {
                 return init;
             }
         }

@@ -151,7 +151,7 @@ impl World {
             .map(|record| record.exit());
         let has_run = process.started || !context.driver.is_waiting_for_start(instance);
         let lives = recorded.is_none() && sys::start_time(pid) == Some(process.start_time);
-        // A pause may be known before its runtime is through with it, and the runtime has come to no end.
+        // A pause may be known before it is made, and who made it has come to no end.
         let is_whole = process.started || context.pid_file(instance).exists();
         match (lives, has_run) {
             _ if !is_whole => Found::Gone(Observed::Unknown),

@@ -170,7 +170,9 @@ impl PodCgroup {
 
     /// Processes of a container itself, in the first hierarchy where there are any: cheaper than [all](PodCgroup::pids).
     pub fn first_pids(&self, id: &InstanceId) -> Vec<u32> {
-        let path = self.relative(Some(id)).unwrap_or_default();
+        let Ok(path) = self.relative(Some(id)) else {
+            return Vec::new();
+        };
         let pids = |mount: &Path| files::pids(&mount.join(&path));
         let mut all = self.layout.mounts().map(pids);
         all.find(|pids| !pids.is_empty()).unwrap_or_default()
