@@ -35,20 +35,14 @@ pub(crate) fn seccomp_of(
     seccomp::expand(name, text, input.host, bounding).map(Some)
 }
 
-/// `linux.seccomp` of pause, where the kernel has filters, for the machine's first architecture alone: pause is one native program.
+/// `linux.seccomp` of pause, where the kernel has filters.
 pub(crate) fn seccomp_of_pause(
     host: &HostFacts,
     text: &str,
     bounding: &Capabilities,
 ) -> Result<Option<LinuxSeccomp>, BundleError> {
-    if !host.seccomp {
-        return Ok(None);
-    }
-    let mut profile = seccomp::expand(RUNTIME_DEFAULT, text, host, bounding)?;
-    let mut native = profile.architectures().clone();
-    native.iter_mut().for_each(|all| all.truncate(1));
-    profile.set_architectures(native);
-    Ok(Some(profile))
+    let expand = || seccomp::expand(RUNTIME_DEFAULT, text, host, bounding);
+    host.seccomp.then(expand).transpose()
 }
 
 /// `process.apparmorProfile`: the container's field, the old annotation, the pod's field, else podshim's profile if the host

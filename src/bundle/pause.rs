@@ -20,7 +20,7 @@ fn rights() -> Capabilities {
 
 /// The profile of a pause that an OCI runtime makes, as text: what pause does, and what is done by runtimes, runc's threads
 /// among them, between the moment when the filter holds and pause. Containers' default profile has five times as many names, and
-/// rules on arguments: to read, load and keep it is a sixth of a `create`.
+/// rules on arguments: to read, load and keep it is a sixth of a `create`. For one architecture: pause is one native program.
 const RUNTIME_SECCOMP: &str = include_str!("../../bundles/pause/seccomp-runtime.json");
 
 /// Where the pause program is in its root file system.

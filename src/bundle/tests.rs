@@ -780,7 +780,7 @@ fn pause_takes_the_pods_sysctls_and_a_prepared_network() {
         attempt: 0,
         host: &host(),
         netns: Some(Path::new("/run/netns/x")),
-        seccomp_default: DEFAULT_SECCOMP,
+        seccomp_default: SandboxKind::Runtime.seccomp(),
         apparmor_default: None,
     })
     .expect("valid");

@@ -124,7 +124,7 @@ pub enum ProbeAnswer {
 pub enum Outcome {
     /// Done, nothing to tell: `Prepare`, `Start`, `RunHook`, `Delete`, `TearDownNetwork`, `CleanUp`.
     Ok,
-    /// `Create`: the instance exists and waits for its start.
+    /// `Create`: the instance exists and waits for its start. Of pause: its process has its namespaces.
     Created {
         /// Process id of its init in our PID namespace.
         pid: u32,

@@ -7,8 +7,9 @@
 use crate::base::InstanceId;
 use crate::bundle;
 use crate::pod::Failure;
-use crate::runtime::{CreateCall, InitIo, RuntimeError};
-use crate::supervisor::context::{Context, plain, runtime_failure};
+use crate::runtime::InitIo;
+use crate::supervisor::context::{Context, plain};
+use crate::supervisor::instance;
 use crate::sys;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,22 +23,27 @@ const MAX_LOOKS: u32 = 200;
 
 /// The rest of the call that makes a sandbox. It is killed when this is dropped.
 #[derive(Debug)]
-pub(super) struct Rest(JoinSet<Result<u32, RuntimeError>>);
+pub(super) struct Rest {
+    call: JoinSet<Result<u32, Failure>>,
+    /// Its init, as it was found.
+    init: u32,
+}
 
 impl Rest {
-    /// Waits until pause, whose process is known to be `pid`, has been created.
-    pub async fn done(mut self, pid: u32) -> Result<(), Failure> {
-        match end(&mut self.0).await? {
-            told if told == pid => Ok(()),
+    /// Waits until pause has been created.
+    pub async fn done(mut self) -> Result<(), Failure> {
+        match end(&mut self.call).await? {
+            told if told == self.init => Ok(()),
             told => Err(plain(format!(
-                "process {pid} was taken for the init of the sandbox, but it is {told}"
+                "process {} was taken for the init of the sandbox, but it is {told}",
+                self.init
             ))),
         }
     }
 
     /// Ends it, and comes back when nothing of it is left to be done.
     pub async fn give_up(mut self) {
-        self.0.shutdown().await;
+        self.call.shutdown().await;
     }
 }
 
@@ -49,31 +55,18 @@ pub(super) async fn create_pause(
 ) -> Result<(u32, Option<Rest>), Failure> {
     let mut call = JoinSet::new();
     let (caller, id) = (Arc::clone(context), instance.clone());
-    call.spawn(async move {
-        let create = CreateCall {
-            id: &id,
-            bundle: &caller.dir.bundle(&id),
-            pid_file: &caller.pid_file(&id),
-            log: &caller.runtime_log(&id),
-            io,
-        };
-        match caller.is_native(&id) {
-            true => caller.driver.create_sandbox(create).await,
-            false => caller.driver.create(create).await,
-        }
-    });
+    call.spawn(async move { instance::call(&caller, &id, io).await });
     tokio::select! {
         biased;
         created = end(&mut call) => Ok((created?, None)),
-        pid = joinable(context, instance) => Ok((pid, Some(Rest(call)))),
+        init = joinable(context, instance) => Ok((init, Some(Rest { call, init }))),
     }
 }
 
-async fn end(call: &mut JoinSet<Result<u32, RuntimeError>>) -> Result<u32, Failure> {
-    match call.join_next().await {
-        Some(Ok(ended)) => ended.map_err(|e| runtime_failure(&e)),
-        Some(Err(_)) | None => Err(plain("the creation of the sandbox was given up".into())),
-    }
+async fn end(call: &mut JoinSet<Result<u32, Failure>>) -> Result<u32, Failure> {
+    let given_up = || plain("the creation of the sandbox was given up".into());
+    let ended = call.join_next().await.and_then(Result::ok);
+    ended.unwrap_or_else(|| Err(given_up()))
 }
 
 /// The init of pause, when it has every namespace that containers join.

@@ -133,9 +133,9 @@ impl World {
         let pause = context.pause(&self.hands);
         let live = self.live.get(&instance);
         let init = live.and_then(|live| live.pidfd.as_ref()?.try_clone().ok());
-        let rest = self.rest_of(&instance).zip(pause);
-        let rest = rest.map(|(rest, pause)| rest.done(pause.pid));
-        let rest = rest.map(|rest| self.unless(Haste::Kill, FailureReason::RuntimeHung, rest));
+        let rest = self.rest_of(&instance);
+        let hung = FailureReason::RuntimeHung;
+        let rest = rest.map(|rest| self.unless(Haste::Kill, hung, rest.done()));
         let of = instance.clone();
         let work = async move {
             if context.is_native(&instance) {
@@ -148,7 +148,7 @@ impl World {
             }
             Ok(Change::Started(instance))
         };
-        let work = self.unless(Haste::Kill, FailureReason::RuntimeHung, work);
+        let work = self.unless(Haste::Kill, hung, work);
         self.operations.insert(op);
         self.tasks.spawn(async move {
             if let Some(rest) = rest
@@ -160,12 +160,9 @@ impl World {
         });
     }
 
-    /// What the runtime still does for an instance, if it is pause.
+    /// What is still done to make an instance.
     fn rest_of(&mut self, instance: &InstanceId) -> Option<Rest> {
-        match self.context.is_pause(instance) {
-            true => self.rest.take(),
-            false => None,
-        }
+        self.live.get_mut(instance)?.rest.take()
     }
 
     fn run_hook(

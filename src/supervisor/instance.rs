@@ -70,17 +70,7 @@ pub(super) async fn create(
     };
     let (pid, rest) = match kind {
         InstanceKind::Pause => early::create_pause(context, instance, io).await?,
-        InstanceKind::Container { .. } => {
-            let call = CreateCall {
-                id: instance,
-                bundle: &bundle,
-                pid_file: &context.pid_file(instance),
-                log: &context.runtime_log(instance),
-                io,
-            };
-            let created = context.driver.create(call).await;
-            (created.map_err(|e| runtime_failure(&e))?, None)
-        }
+        InstanceKind::Container { .. } => (call(context, instance, io).await?, None),
     };
     if let (Some(sandbox), InstanceKind::Container { .. }) = (&hands.sandbox, kind) {
         still_there(context, hands, sandbox)?;
@@ -109,6 +99,26 @@ pub(super) async fn create(
         output,
         rest,
     })
+}
+
+/// Lets an instance be created of its bundle; gives its process.
+pub(super) async fn call(
+    context: &Context,
+    instance: &InstanceId,
+    io: InitIo,
+) -> Result<u32, Failure> {
+    let create = CreateCall {
+        id: instance,
+        bundle: &context.dir.bundle(instance),
+        pid_file: &context.pid_file(instance),
+        log: &context.runtime_log(instance),
+        io,
+    };
+    let created = match context.is_native(instance) {
+        true => context.driver.create_sandbox(create).await,
+        false => context.driver.create(create).await,
+    };
+    created.map_err(|e| runtime_failure(&e))
 }
 
 /// A container that cannot be described.

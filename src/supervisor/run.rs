@@ -361,8 +361,7 @@ impl Loop {
             }
             Completion::Unmade(op, instance, failure) => {
                 self.world.operations.remove(&op);
-                self.world.live.remove(&instance);
-                self.world.hands.processes.remove(&instance);
+                self.world.forget(&instance);
                 let outcome = Outcome::Failed(failure);
                 self.step(Input::Done { op, outcome });
                 self.complete_late();

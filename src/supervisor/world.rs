@@ -38,8 +38,6 @@ pub(super) struct World {
     /// Exits of processes not known yet, while creates are in flight: one of them may be theirs.
     pub unclaimed: Vec<(usize, ExitRecord)>,
     pub creates_in_flight: usize,
-    /// What the runtime still does for a pause that can be joined already.
-    pub rest: Option<Rest>,
     /// Operations of the machine that run, but for hooks, which may take minutes.
     pub operations: HashSet<OpId>,
     /// What is no longer worth waiting for.
@@ -69,6 +67,8 @@ pub(super) enum Haste {
 pub(super) struct Live {
     pub pidfd: Option<OwnedFd>,
     pub pump: Option<Pump>,
+    /// What is still done to make it, of a pause that can be joined already.
+    pub rest: Option<Rest>,
     /// Probes and hooks that run in it: they end when it is dropped.
     pub handlers: Vec<AbortHandle>,
 }
@@ -78,6 +78,7 @@ impl Live {
         Live {
             pidfd,
             pump,
+            rest: None,
             handlers: Vec::new(),
         }
     }
@@ -158,7 +159,6 @@ impl World {
             exits_read: 0,
             unclaimed: Vec::new(),
             creates_in_flight: 0,
-            rest: None,
             operations: HashSet::new(),
             haste: watch::Sender::new(Haste::None),
             replies: HashMap::new(),
@@ -207,14 +207,19 @@ impl World {
                 }
             }
             Ok(Change::Deleted(instance)) => {
-                self.hands.processes.remove(&instance);
-                let live = self.live.remove(&instance);
-                if let Some(pump) = live.and_then(|mut live| live.pump.take()) {
-                    // It was deleted without an exit of its own: nothing more will come.
-                    let _ = pump.stop.send(Stop::Ended);
-                }
+                self.forget(&instance);
                 Outcome::Ok
             }
+        }
+    }
+
+    /// Drops what is known of an instance.
+    pub fn forget(&mut self, instance: &InstanceId) {
+        self.hands.processes.remove(instance);
+        let live = self.live.remove(instance);
+        if let Some(pump) = live.and_then(|mut live| live.pump.take()) {
+            // It goes without an exit of its own: nothing more will come.
+            let _ = pump.stop.send(Stop::Ended);
         }
     }
 
@@ -230,8 +235,8 @@ impl World {
         self.hands
             .processes
             .insert(instance.clone(), created.process);
-        self.rest = created.rest.or(self.rest.take());
-        let live = Live::new(created.pidfd, created.output.map(start_pump));
+        let mut live = Live::new(created.pidfd, created.output.map(start_pump));
+        live.rest = created.rest;
         self.live.insert(instance.clone(), live);
         if self.keeper.is_none() {
             self.watch_orphan(&instance);
