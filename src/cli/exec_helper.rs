@@ -50,7 +50,7 @@ pub(super) fn run(
     // Our copies of the pipe's end go, or its end would never come.
     drop(command);
     let pid_file = Path::new(pid_file);
-    let ended = match wait.child(runtime)? {
+    let ended = match wait.runtime(runtime)? {
         Some(0) => {
             let pid = read_pid_file(pid_file).map_err(cannot("read the pid file"))?;
             wait.child(pid)?

@@ -152,20 +152,19 @@ fn parent(
     arm();
     let what = format!("run `{}`", program.to_string_lossy());
     let runtime = command.spawn().map_err(cannot(what))?.id();
-    let mut ended = wait.child(runtime)?;
-    match ended {
+    let ended = match wait.runtime(runtime)? {
         Some(0) => {
             let pid = read_pid_file(pid_file).map_err(cannot("read the pid file"))?;
             // Whoever would hear it may have gone.
             let _ = tell.write_all(&[RUNS]);
-            ended = wait.child(pid)?;
+            wait.child(pid)?.ok_or(TIMED_OUT)
         }
-        Some(_) => return Ok(NOT_RUN),
-        None => {}
-    }
-    if ended.is_none() {
+        Some(_) => Err(NOT_RUN),
+        None => Err(TIMED_OUT),
+    };
+    ended.or_else(|code| {
         // Whatever runs by now: the runtime may just have started it.
         (job.kill)(pid_file)?;
-    }
-    Ok(ended.unwrap_or(TIMED_OUT))
+        Ok(code)
+    })
 }

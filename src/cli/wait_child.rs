@@ -17,6 +17,8 @@ pub(super) struct Wait {
     pub screen: Option<Screen>,
     /// All that have ended: a short command may end before the runtime that started it.
     ended: Vec<Child>,
+    /// What came for the command before it was known.
+    held: Option<Signal>,
 }
 
 impl Wait {
@@ -45,6 +47,7 @@ impl Wait {
             deadline: None,
             screen: None,
             ended: Vec::new(),
+            held: None,
         })
     }
 
@@ -53,15 +56,27 @@ impl Wait {
         self.ended.iter().any(|child| child.pid == pid)
     }
 
+    /// The exit code of the runtime, as of [`Wait::child`]. The command may run before the runtime has gone, so the first signal is
+    /// kept for it; a second one is for the runtime, which may hang.
+    pub fn runtime(&mut self, pid: u32) -> Result<Option<u8>, Failed> {
+        Ok(self.end(pid, true)?.map(code))
+    }
+
     /// The exit code of this child, 128 + signal if one ended it; `None` when time is up.
     pub fn child(&mut self, pid: u32) -> Result<Option<u8>, Failed> {
-        let code = |exit: Exit| u8::try_from(exit.code()).unwrap_or(u8::MAX);
         Ok(self.exit(pid)?.map(code))
     }
 
     /// How this child ended; `None` when time is up.
     pub fn exit(&mut self, pid: u32) -> Result<Option<Exit>, Failed> {
+        self.end(pid, false)
+    }
+
+    fn end(&mut self, pid: u32, holds: bool) -> Result<Option<Exit>, Failed> {
         let pidfd = sys::pidfd(pid).ok();
+        if !holds && let Some(held) = self.held.take() {
+            pass_on(held, pidfd.as_ref())?;
+        }
         loop {
             self.ended.extend(std::iter::from_fn(sys::reap_any));
             if let Some(child) = self.ended.iter().find(|child| child.pid == pid) {
@@ -73,8 +88,12 @@ impl Wait {
             if left == Some(Duration::ZERO) {
                 return Ok(None);
             }
-            let signal = self.signals.wait(left);
-            self.pass_on(signal, pidfd.as_ref())?;
+            let number = self.signals.wait(left);
+            match self.for_child(number) {
+                Some(signal) if holds && self.held.is_none() => self.held = Some(signal),
+                Some(signal) => pass_on(signal, pidfd.as_ref())?,
+                None => {}
+            }
         }
     }
 
@@ -82,31 +101,37 @@ impl Wait {
     pub fn readable(&mut self, pid: u32, pipe: &PipeReader) -> Result<(), Failed> {
         let pidfd = sys::pidfd(pid).ok();
         while !self.signals.wait_or(pipe) {
-            let signal = self.signals.take();
-            self.pass_on(signal, pidfd.as_ref())?;
-        }
-        Ok(())
-    }
-
-    /// What is meant for the child goes to it.
-    fn pass_on(&self, signal: Option<i32>, pidfd: Option<&OwnedFd>) -> Result<(), Failed> {
-        let signal = signal.and_then(Signal::from_number);
-        if signal.is_some_and(|signal| signal.number() == Caught::SIGWINCH as i32) {
-            self.screen.iter().for_each(Screen::fit);
-            return Ok(());
-        }
-        let forwarded = signal.filter(|signal| signal.number() != Caught::SIGCHLD as i32);
-        if let (Some(signal), Some(pidfd)) = (forwarded, pidfd) {
-            match sys::signal_pidfd(pidfd.as_fd(), signal) {
-                Err(e)
-                    if e.kind() != io::ErrorKind::NotFound
-                        && e.raw_os_error() != Some(nix::libc::ESRCH) =>
-                {
-                    return Err(cannot("pass on a signal")(e).into());
-                }
-                _ => {}
+            let number = self.signals.take();
+            if let Some(signal) = self.for_child(number) {
+                pass_on(signal, pidfd.as_ref())?;
             }
         }
         Ok(())
     }
+
+    /// The signal if it is meant for the child. That the window has changed is for the terminal.
+    fn for_child(&self, number: Option<i32>) -> Option<Signal> {
+        if number == Some(Caught::SIGWINCH as i32) {
+            self.screen.iter().for_each(Screen::fit);
+            return None;
+        }
+        let meant = number.filter(|number| *number != Caught::SIGCHLD as i32);
+        meant.and_then(Signal::from_number)
+    }
+}
+
+fn pass_on(signal: Signal, pidfd: Option<&OwnedFd>) -> Result<(), Failed> {
+    match pidfd.map(|pidfd| sys::signal_pidfd(pidfd.as_fd(), signal)) {
+        Some(Err(e))
+            if e.kind() != io::ErrorKind::NotFound
+                && e.raw_os_error() != Some(nix::libc::ESRCH) =>
+        {
+            Err(cannot("pass on a signal")(e).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn code(exit: Exit) -> u8 {
+    u8::try_from(exit.code()).unwrap_or(u8::MAX)
 }

@@ -2,8 +2,8 @@
 
 use super::faulty::{Faulty, events};
 use crate::support::{
-    Host, Pod, instance_pids, life_of, on_each_runtime, pod, proc_file, sh, state, status, until,
-    with,
+    Background, Host, Pod, instance_pids, life_of, on_each_runtime, pod, proc_file, sh, state,
+    status, until, with,
 };
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -170,6 +170,41 @@ fn a_runtime_that_sends_no_terminal_ends_the_exec_that_wanted_one() {
         pod.podshim("exec", &["-t", "-c", "c", "--", "sh", "-c", "exit 3"])
             .expect(3);
         pod.podshim("delete", &["--force"]).expect(0);
+    });
+}
+
+#[test]
+fn a_signal_for_a_command_that_runs_before_its_runtime_has_gone_reaches_the_command() {
+    on_each_runtime(|host| {
+        let faulty = Faulty::new(host);
+        let (pod, _) = faulty.start(&one("sleep 1000"));
+        pod.until_running();
+        faulty.fault("exec", "late");
+        let script = "trap 'echo caught; exit 9' INT; echo ready; while true; do sleep 0.1; done";
+        let signal = |exec: &Background, signal| {
+            kill(Pid::from_raw(exec.pid()), signal).expect("it lives");
+        };
+        let before = instance_pids(&pod.uid, "c-0");
+        let begin = || {
+            let exec = host.background(["exec", "p", "-c", "c", "--", "sh", "-c", script]);
+            faulty.has_started();
+            until(10, "it runs", || match exec.stdout() {
+                text if text == "ready\n" => Ok(()),
+                text => Err(text),
+            });
+            signal(&exec, Signal::SIGINT);
+            exec
+        };
+        let exec = begin();
+        faulty.let_go();
+        assert_eq!(exec.wait().expect(9).stdout, "ready\ncaught\n");
+        // Twice is once for the runtime, and nothing of it stays.
+        // A second one is for the runtime, and what it began ends with it.
+        let exec = begin();
+        signal(&exec, Signal::SIGTERM);
+        assert_eq!(exec.wait().expect(126).stdout, "ready\n");
+        assert_eq!(instance_pids(&pod.uid, "c-0"), before);
+        faulty.heal("exec");
     });
 }
 
