@@ -21,17 +21,31 @@ pub fn write_atomic(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     file.persist(path).map(|_| ()).map_err(|e| e.error)
 }
 
-/// The same, and the content before is kept as `before`. A machine or file system that cannot exchange names keeps none.
+/// The same, and the content before is kept as `before`. A machine or file system that cannot exchange names keeps none. Where the
+/// disk has no room for a third file the second one is overwritten: who reads the first for that long may find a mixture.
 pub fn write_atomic_keeping(
     path: &Path,
     before: &Path,
     content: &[u8],
     mode: u32,
 ) -> io::Result<()> {
-    let file = written_beside(path, content, mode)?;
-    let swapped = renameat_with(CWD, file.path(), CWD, path, RenameFlags::EXCHANGE);
-    let to = if swapped.is_ok() { before } else { path };
-    file.persist(to).map(|_| ()).map_err(|e| e.error)
+    let exchange = |new: &Path| renameat_with(CWD, new, CWD, path, RenameFlags::EXCHANGE);
+    match written_beside(path, content, mode) {
+        Ok(file) => {
+            let to = exchange(file.path()).map_or(path, |()| before);
+            file.persist(to).map(|_| ()).map_err(|e| e.error)
+        }
+        Err(full) => overwrite(before, content)
+            .and_then(|()| Ok(exchange(before)?))
+            .map_err(|_| full),
+    }
+}
+
+/// Writes into a file that is there. Its room is kept until the end: on a full disk another would take it.
+fn overwrite(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = File::options().write(true).open(path)?;
+    file.write_all(content)?;
+    file.set_len(content.len() as u64)
 }
 
 fn written_beside(path: &Path, content: &[u8], mode: u32) -> io::Result<NamedTempFile> {

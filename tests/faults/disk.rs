@@ -1,8 +1,8 @@
 //! Disks that are full: of state, of data, of logs.
 
+use super::faulty::sandbox;
 use crate::support::{
-    Background, Host, Pod, Ran, background, instance_pids, life_of, on_each_runtime, pod, sh,
-    state, until, with,
+    Background, Host, Pod, Ran, background, life_of, on_each_runtime, pod, sh, state, until, with,
 };
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::{Signal::SIGKILL, kill};
@@ -37,6 +37,15 @@ impl Disk {
         let mut file = File::create(self.0.join("filler")).expect("a file of ours");
         for size in [4096, 1] {
             while file.write_all(&vec![0; size]).is_ok() {}
+        }
+    }
+
+    /// Takes all files that there may be.
+    fn fill_names(&self) {
+        let name = |n| self.0.join(format!("filler.{n}"));
+        let mut number = 0;
+        while File::create(name(number)).is_ok() {
+            number += 1;
         }
     }
 
@@ -112,8 +121,8 @@ fn wherever_it_ends(host: &Host, path: &str, room: impl Fn(usize) -> String) {
         let ran = run(host, &sleeper()).wait();
         if ran.code == Some(0) {
             let pod = host.pod("p");
-            // What `get` shows is as old as the last snapshot that had room.
-            let runs = ran.stderr.is_empty() && !instance_pids(&pod.uid, "c-0").is_empty();
+            let [up, ..] = sandbox(&pod.json());
+            let runs = up == "True" && ran.stderr.is_empty();
             if !runs {
                 blames_the_disk(files, host, &ran);
             }
@@ -188,6 +197,24 @@ fn what_happens_while_the_disk_is_full_is_written_when_there_is_room() {
         assert_eq!(numbers, gapless, "no event is lost");
         disk.fill();
         pod.podshim("delete", &["--grace-period", "0"]).expect(0);
+    });
+}
+
+#[test]
+fn what_happens_is_told_while_a_disk_takes_no_further_file() {
+    on_each_runtime(|host| {
+        let disk = Disk::new(host.path("state"), "nr_inodes=200");
+        run(host, &sleeper()).wait().expect(0);
+        let pod = host.pod("p");
+        let before = pod.until_running();
+        assert!(before["metadata"]["deletionTimestamp"].is_null());
+        disk.fill_names();
+        let stop = host.background(["stop", "p", "--grace-period", "1000"]);
+        pod.until("it is being stopped", |pod| {
+            !pod["metadata"]["deletionTimestamp"].is_null()
+        });
+        pod.podshim("delete", &["--grace-period", "0"]).expect(0);
+        stop.wait().expect(0);
     });
 }
 
