@@ -157,14 +157,15 @@ fn only_so_many_files_are_kept_and_long_lines_are_not_split_between_them() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("3.log");
     let limits = LogLimits {
-        file_bytes: 300_000,
+        // Some eight of the largest reads, one of which ends where a file may.
+        file_bytes: 1_000_000,
         files: 3,
         ..LogLimits::default()
     };
     let log = LogFile::open(path.clone(), limits).expect("a log file");
     pumped(log, |mut out, _err| {
-        for n in 0..100 {
-            let line = format!("{n:03}{}\n", "x".repeat(39_997));
+        for n in 0..300 {
+            let line = format!("{n:03}{}\n", "x".repeat(19_997));
             out.write_all(line.as_bytes()).expect("written");
         }
     });
@@ -174,13 +175,13 @@ fn only_so_many_files_are_kept_and_long_lines_are_not_split_between_them() {
     for file in &files {
         let text = printed(file, LogQuery::default());
         for line in text.lines() {
-            assert_eq!(line.len(), 40_000);
+            assert_eq!(line.len(), 20_000);
             lines.push(line[..3].parse::<usize>().expect("a number"));
         }
         assert!(text.ends_with('\n'));
     }
     let first = lines[0];
-    assert_eq!(lines, (first..100).collect::<Vec<_>>());
+    assert_eq!(lines, (first..300).collect::<Vec<_>>());
 }
 
 #[test]
@@ -531,7 +532,8 @@ fn the_tail_is_found_across_blocks() {
 
 #[test]
 fn a_follower_sees_every_line_across_rotations_and_ends_with_the_instance() {
-    const LINES: usize = 50_000;
+    // More than 10 of the largest reads, each of which is more than a file.
+    const LINES: usize = 20_000;
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("0.log");
     let limits = LogLimits {
@@ -560,7 +562,7 @@ fn a_follower_sees_every_line_across_rotations_and_ends_with_the_instance() {
     });
     pumped(log, |mut out, _err| {
         for n in 0..LINES {
-            writeln!(out, "{n}").expect("written");
+            writeln!(out, "{n:099}").expect("written");
         }
     });
     drop(done);

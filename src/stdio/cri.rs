@@ -4,7 +4,7 @@
 //! `\n`; no content is longer than [`MAX_CONTENT_BYTES`]; at most that much (and two bytes) of a line is ever held back.
 //! Source: Kubernetes CRI logging; where it leaves a choice, containerd's.
 
-use std::io::BufRead;
+use crate::stdio::batch::Batch;
 
 /// Bytes of one record's content. Source: containerd `max_container_log_line_size`, kubelet's reader.
 pub const MAX_CONTENT_BYTES: usize = 16 * 1024;
@@ -44,7 +44,8 @@ pub struct Framer {
 
 impl Framer {
     /// A framer at the start of a line.
-    pub fn new(stream: Stream) -> Framer {
+    #[cfg(test)]
+    fn new(stream: Stream) -> Framer {
         Framer::resume(stream, Vec::new())
     }
 
@@ -73,10 +74,10 @@ impl Framer {
     }
 
     /// Appends to `out` every record that `bytes`, read at `time`, completes.
-    pub fn feed(&mut self, mut bytes: &[u8], time: &str, out: &mut Vec<u8>) {
+    pub fn feed(&mut self, mut bytes: &[u8], time: &str, out: &mut Batch) {
         let full = format!("{time} {} F ", self.stream.name());
-        while let Some(length) = line_length(bytes) {
-            let (line, rest) = bytes.split_at(length);
+        while let Some(end) = memchr::memchr(b'\n', bytes) {
+            let (line, rest) = bytes.split_at(end + 1);
             bytes = rest;
             if self.held.is_empty() && line.len() <= MAX_CONTENT_BYTES {
                 record(full.as_bytes(), without_newline(line), out);
@@ -92,7 +93,7 @@ impl Framer {
     }
 
     /// Writes what is held of an unfinished line as `P`: the stream has ended, or somebody else goes on with it.
-    pub fn finish(&mut self, time: &str, out: &mut Vec<u8>) {
+    pub fn finish(&mut self, time: &str, out: &mut Batch) {
         self.emit_chunks(MAX_CONTENT_BYTES + 1, time, out);
         if !self.held.is_empty() {
             self.partial(0..self.held.len(), time, out);
@@ -101,7 +102,7 @@ impl Framer {
     }
 
     /// `held` is a whole line.
-    fn end_line(&mut self, time: &str, out: &mut Vec<u8>) {
+    fn end_line(&mut self, time: &str, out: &mut Batch) {
         let content = without_newline(&self.held).len();
         self.held.truncate(content);
         self.emit_chunks(MAX_CONTENT_BYTES + 1, time, out);
@@ -112,7 +113,7 @@ impl Framer {
     }
 
     /// Emits full `P` records as long as at least `more_than_full` bytes are held.
-    fn emit_chunks(&mut self, more_than_full: usize, time: &str, out: &mut Vec<u8>) {
+    fn emit_chunks(&mut self, more_than_full: usize, time: &str, out: &mut Batch) {
         let mut start = 0;
         while self.held.len() - start >= more_than_full {
             self.partial(start..start + MAX_CONTENT_BYTES, time, out);
@@ -121,18 +122,11 @@ impl Framer {
         self.held.drain(..start);
     }
 
-    fn partial(&mut self, range: std::ops::Range<usize>, time: &str, out: &mut Vec<u8>) {
+    fn partial(&mut self, range: std::ops::Range<usize>, time: &str, out: &mut Batch) {
         let head = format!("{time} {} P ", self.stream.name());
         record(head.as_bytes(), &self.held[range], out);
         self.inside_line = true;
     }
-}
-
-/// Length of the first line with its newline, if it ends in `bytes`. `skip_until` is the standard library's way to memchr.
-fn line_length(bytes: &[u8]) -> Option<usize> {
-    let mut rest = bytes;
-    let length = rest.skip_until(b'\n').unwrap_or(0);
-    (length > 0 && bytes[length - 1] == b'\n').then_some(length)
 }
 
 fn without_newline(line: &[u8]) -> &[u8] {
@@ -140,11 +134,10 @@ fn without_newline(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-fn record(head: &[u8], content: &[u8], out: &mut Vec<u8>) {
-    out.reserve(head.len() + content.len() + 1);
-    out.extend_from_slice(head);
-    out.extend_from_slice(content);
-    out.push(b'\n');
+fn record(head: &[u8], content: &[u8], out: &mut Batch) {
+    out.push(head);
+    out.push(content);
+    out.push(b"\n");
 }
 
 /// One record, read back.
@@ -200,12 +193,12 @@ mod tests {
     /// (tag, content) of each record that these reads and then the end of the stream give.
     fn frame(reads: &[&[u8]]) -> Vec<(char, Vec<u8>)> {
         let mut framer = Framer::new(Stream::Stdout);
-        let mut out = Vec::new();
+        let mut out = Batch::default();
         for read in reads {
             framer.feed(read, T, &mut out);
         }
         framer.finish(T, &mut out);
-        let records = out.split_inclusive(|b| *b == b'\n').map(|line| {
+        let records = out.bytes().split_inclusive(|b| *b == b'\n').map(|line| {
             let record = Record::parse(line).expect("a record");
             assert_eq!(record.time, T);
             let tag = if record.ends_line { 'F' } else { 'P' };
@@ -216,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_record_is_written_byte_for_byte() {
-        let mut out = Vec::new();
+        let mut out = Batch::default();
         Framer::new(Stream::Stderr).feed(b"a\n\nb\r\n\xff\0\n", T, &mut out);
         let want = format!("{T} stderr F a\n{T} stderr F \n{T} stderr F b\n{T} stderr F \u{1}\0\n")
             .into_bytes();
@@ -224,7 +217,7 @@ mod tests {
             .iter()
             .map(|b| if *b == 1 { 0xff } else { *b })
             .collect();
-        assert_eq!(out, want);
+        assert_eq!(out.bytes(), want);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! Invariants: a record is written whole or not at all; a line is never lost or split by a rotation; whatever happens to the
 //! disk or to a reader, the container's pipes keep being drained, unless it was asked that output waits for the disk.
 
+mod batch;
 mod cri;
 mod file;
 mod follow;
@@ -21,7 +22,7 @@ mod relay;
 mod rotation;
 mod termination;
 
-pub use cri::{Framer, MAX_CONTENT_BYTES, Record, Stream, timestamp};
+pub use cri::{MAX_CONTENT_BYTES, Record, Stream, timestamp};
 pub use file::{
     LogCounters, LogFile, LogLimits, WhenFull, container_log, pod_log_dir, prune_attempts,
 };

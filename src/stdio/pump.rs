@@ -1,9 +1,10 @@
 //! Moves a container's output from its pipes into its log file, as long as the container lives.
 //!
 //! One timestamp per read, one write per batch. Buffers grow with the flow (up to [`READ_BYTES_MAX`]) and are given back when
-//! it pauses, so that an idle pod costs next to nothing. The beginning of a line that has not ended is kept beside the log: a pump that is
+//! it has paused for a while, so that an idle pod costs next to nothing. The beginning of a line that has not ended is kept beside the log: a pump that is
 //! killed is followed by one that goes on with the line.
 
+use crate::stdio::batch::Batch;
 use crate::stdio::cri::{Framer, Stream, timestamp};
 use crate::stdio::file::{LogCounters, LogFile};
 use crate::sys;
@@ -19,6 +20,8 @@ use tokio::io::unix::AsyncFd;
 const READ_BYTES_MIN: usize = 4 * 1024;
 /// Bytes of the largest read: a batch then still fits the second-level cache, where framing is fastest.
 const READ_BYTES_MAX: usize = 128 * 1024;
+/// Without output for so long, an instance has paused. Less, and a steady flow would have its memory mapped anew for each batch.
+const PAUSE: Duration = Duration::from_millis(100);
 /// Time to reach the end of the output after the process ended; a child of it may keep the pipe open forever.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
@@ -56,7 +59,7 @@ pub async fn pump(
     let counters = log.counters();
     let left = log.load_held();
     let [held_out, held_err] = left.held;
-    let mut batch = Vec::new();
+    let mut batch = Batch::default();
     let mut out = Output::open(stdout, Framer::resume(Stream::Stdout, held_out));
     let mut err = stderr.and_then(|fd| Output::open(fd, Framer::resume(Stream::Stderr, held_err)));
     if let Some((stream, bytes)) = left.batch {
@@ -99,6 +102,11 @@ pub async fn pump(
             () = readable(&err), if err_first && !waits => &mut err,
             () = readable(&out), if !waits => &mut out,
             () = readable(&err), if !waits => &mut err,
+            () = tokio::time::sleep(PAUSE), if !waits && (has_buffer(&out) || has_buffer(&err)) => {
+                [&mut out, &mut err].into_iter().flatten().for_each(Output::rest);
+                batch.shrink_to(0);
+                continue;
+            }
         };
         err_first = !err_first;
         match chosen
@@ -116,11 +124,7 @@ pub async fn pump(
         if waits {
             continue;
         }
-        batch.shrink_to(if is_idle(&out) && is_idle(&err) {
-            READ_BYTES_MIN
-        } else {
-            4 * READ_BYTES_MAX
-        });
+        batch.shrink_to(4 * READ_BYTES_MAX);
         // A container that never pauses must not keep the loop from everything else.
         tokio::task::yield_now().await;
     }
@@ -134,7 +138,7 @@ pub async fn pump(
 /// Logs the batch and remembers what was read beyond it; whether the disk took all of it.
 fn written(
     log: &mut LogFile,
-    batch: &mut Vec<u8>,
+    batch: &mut Batch,
     out: &Option<Output>,
     err: &Option<Output>,
 ) -> bool {
@@ -153,11 +157,11 @@ fn report(counters: &LogCounters, cut: bool) -> PumpReport {
     }
 }
 
-fn frame(framer: &mut Framer, bytes: &[u8], batch: &mut Vec<u8>) {
+fn frame(framer: &mut Framer, bytes: &[u8], batch: &mut Batch) {
     framer.feed(bytes, &timestamp(jiff::Timestamp::now()), batch);
 }
 
-fn finish(output: Option<Output>, batch: &mut Vec<u8>) {
+fn finish(output: Option<Output>, batch: &mut Batch) {
     if let Some(mut output) = output {
         output
             .framer
@@ -173,10 +177,8 @@ fn inside_line(output: &Option<Output>) -> bool {
     output.as_ref().is_some_and(|o| o.framer.is_inside_line())
 }
 
-fn is_idle(output: &Option<Output>) -> bool {
-    output
-        .as_ref()
-        .is_none_or(|o| o.next_read_bytes == READ_BYTES_MIN)
+fn has_buffer(output: &Option<Output>) -> bool {
+    output.as_ref().is_some_and(|o| !o.buffer.is_empty())
 }
 
 /// Ready when there is something to read or the end; never if the output has ended.
@@ -218,7 +220,7 @@ impl Output {
     }
 
     /// One read, framed into `batch`.
-    fn read_into(&mut self, log: &mut LogFile, batch: &mut Vec<u8>) -> Read {
+    fn read_into(&mut self, log: &mut LogFile, batch: &mut Batch) -> Read {
         self.buffer.resize(self.next_read_bytes, 0);
         let (stream, buffer) = (self.framer.stream(), &mut self.buffer);
         let take = |source: &OwnedFd| log.take(stream, source.as_fd(), buffer);
@@ -226,25 +228,21 @@ impl Output {
             Ok(0) => Read::End,
             Ok(n) => {
                 frame(&mut self.framer, &self.buffer[..n], batch);
-                self.adapt(n);
+                if n == self.buffer.len() {
+                    self.next_read_bytes = (n * 4).min(READ_BYTES_MAX);
+                }
                 Read::Bytes(n)
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.adapt(0);
-                Read::Bytes(0)
-            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Read::Bytes(0),
             Err(error) if error.kind() == io::ErrorKind::StorageFull => Read::NotNow,
             // EIO: a terminal whose other side is closed.
             Err(_) => Read::End,
         }
     }
 
-    fn adapt(&mut self, n: usize) {
-        if n == self.buffer.len() {
-            self.next_read_bytes = (self.next_read_bytes * 4).min(READ_BYTES_MAX);
-        } else if n < READ_BYTES_MIN {
-            self.next_read_bytes = READ_BYTES_MIN;
-            self.buffer = Vec::new();
-        }
+    /// Gives back what it does not need while nothing flows.
+    fn rest(&mut self) {
+        self.next_read_bytes = READ_BYTES_MIN;
+        self.buffer = Vec::new();
     }
 }
