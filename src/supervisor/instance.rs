@@ -436,22 +436,23 @@ async fn ask_to_delete(context: &Context, instance: &InstanceId) -> Result<(), R
 /// there is no error. The runtime is only asked where it may keep more than files; what it cannot delete, by force, is dropped.
 pub(super) async fn delete(context: &Context, instance: &InstanceId) -> Result<(), Failure> {
     let failed = |e: &dyn std::error::Error| other("", e);
-    context
-        .cgroup
-        .kill_all(instance)
-        .await
-        .map_err(|e| failed(&e))?;
-    if !context.driver.keeps_only_files()
+    let (cgroup, driver) = (&context.cgroup, &context.driver);
+    // Most have ended by themselves, all of them.
+    let is_empty =
+        driver.keeps_only_files() && cgroup.remove_if_empty(instance).map_err(|e| failed(&e))?;
+    if !is_empty {
+        cgroup.kill_all(instance).await.map_err(|e| failed(&e))?;
+    }
+    if !driver.keeps_only_files()
         && let Err(error) = ask_to_delete(context, instance).await
     {
         tracing::warn!(%instance, reason = error.reason(), "the runtime cannot delete what it keeps of an instance: dropped");
     }
-    context.driver.forget(instance).map_err(|e| failed(&e))?;
-    context
-        .cgroup
-        .remove_container(instance)
-        .await
-        .map_err(|e| failed(&e))?;
+    driver.forget(instance).map_err(|e| failed(&e))?;
+    if !is_empty {
+        let removed = cgroup.remove_container(instance).await;
+        removed.map_err(|e| failed(&e))?;
+    }
     let bundle = context.dir.bundle(instance);
     // Before anything is removed: a volume is on the other side of each.
     volume::release_places(&context.sub_paths(instance)).map_err(|e| failed(&e))?;

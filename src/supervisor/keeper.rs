@@ -28,6 +28,8 @@ const RESTART: (Duration, Duration, Duration) = (
     Duration::from_secs(5),
     Duration::from_secs(10),
 );
+/// After so long without anything to do memory is given back: more than passes within a start or a stop.
+const QUIET: Duration = Duration::from_secs(1);
 
 struct Keeper {
     dir: PodDir,
@@ -109,11 +111,7 @@ impl Keeper {
                 self.restart_later();
             }
         }
-        let timeout = self.restart_at.map_or(PollTimeout::NONE, |at| {
-            PollTimeout::try_from(at.since(now)).unwrap_or(PollTimeout::MAX)
-        });
-        sys::release_idle();
-        let (signalled, spoken_to) = self.wait(timeout)?;
+        let (signalled, spoken_to) = self.wait(self.restart_at.map(|at| at.since(now)))?;
         if spoken_to {
             self.listen_to_supervisor();
         }
@@ -134,7 +132,21 @@ impl Keeper {
     }
 
     /// Waits for a signal and for words of the supervisor: which of the two came.
-    fn wait(&self, timeout: PollTimeout) -> Result<(bool, bool), KeeperError> {
+    /// Waits for a signal and for a word of the supervisor; which of them came. If neither does for a while, memory is given back.
+    fn wait(&self, limit: Option<Duration>) -> Result<(bool, bool), KeeperError> {
+        let soon = limit.map_or(QUIET, |limit| limit.min(QUIET));
+        let came = self.poll(Some(soon))?;
+        if came != (false, false) || limit == Some(soon) {
+            return Ok(came);
+        }
+        sys::release_idle();
+        self.poll(limit.map(|limit| limit - soon))
+    }
+
+    fn poll(&self, limit: Option<Duration>) -> Result<(bool, bool), KeeperError> {
+        let timeout = limit.map_or(PollTimeout::NONE, |limit| {
+            PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX)
+        });
         let socket = self
             .supervisor
             .as_ref()

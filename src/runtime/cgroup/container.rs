@@ -68,7 +68,7 @@ impl ContainerCgroup {
                         source,
                     })?;
                 if self.mode() != Mode::V2 {
-                    v1::prepare(mount, &path)?;
+                    v1::prepare(&self.parent.layout, mount, &path)?;
                 }
             }
             files::write(&directory.join("cgroup.procs"), &pid.to_string())?;

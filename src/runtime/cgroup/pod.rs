@@ -63,7 +63,7 @@ impl PodCgroup {
                     source,
                 })?;
             match self.layout.mode() {
-                Mode::V1 | Mode::Hybrid => v1::prepare(mount, &self.path)?,
+                Mode::V1 | Mode::Hybrid => v1::prepare(&self.layout, mount, &self.path)?,
                 Mode::V2 => v2::delegate(mount, &self.path),
             }
         }
@@ -103,6 +103,16 @@ impl PodCgroup {
             let _in_use = std::fs::remove_dir(directory);
         }
         Ok(())
+    }
+
+    /// Removes the cgroup of a container in which nothing is; whether nothing of it is left. Cheaper than to look for processes first.
+    pub fn remove_if_empty(&self, id: &InstanceId) -> Result<bool, CgroupError> {
+        let directories = self.directories(&self.relative(Some(id))?);
+        let is_gone = |directory: &PathBuf| match std::fs::remove_dir(directory) {
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+            Ok(()) => true,
+        };
+        Ok(directories.iter().all(is_gone))
     }
 
     /// Removes what is left of one container's cgroup, as [`remove`](PodCgroup::remove) does.

@@ -42,7 +42,7 @@ fn inhabited(pod: &PodCgroup, id: &InstanceId) -> Vec<Child> {
     let inner = outer.join("inner");
     for mount in pod.layout.mounts() {
         pod.make(&mount.join(&inner)).expect("made");
-        v1::prepare(mount, &inner).expect("usable");
+        v1::prepare(&pod.layout, mount, &inner).expect("usable");
     }
     [outer, inner]
         .map(|path| sleeper(&pod.directories(&path)))
@@ -57,12 +57,16 @@ async fn every_process_of_a_container_is_killed_and_every_directory_removed() {
         let pod = PodCgroup::at(layout, &format!("/{name}/burstable/pod1")).expect("plain");
         let children = inhabited(&pod, &id);
         assert_eq!(pod.pids(&id).expect("pids").len(), 2);
+        assert_eq!(pod.remove_if_empty(&id).ok(), Some(false));
+        assert_eq!(pod.pids(&id).expect("pids").len(), 2);
         pod.kill_all(&id).await.expect("killed");
         assert_eq!(pod.pids(&id).expect("pids"), [0; 0]);
         for mut child in children {
             assert_eq!(child.wait().expect("a child").signal(), Some(9));
         }
+        assert_eq!(pod.remove_if_empty(&id).ok(), Some(false), "one is below");
         pod.remove_container(&id).await.expect("removed");
+        assert_eq!(pod.remove_if_empty(&id).ok(), Some(true));
         pod.remove().await.expect("removed");
         for mount in pod.layout.mounts() {
             assert!(!mount.join(&name).exists(), "{}", mount.display());

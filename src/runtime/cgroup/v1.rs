@@ -2,7 +2,7 @@
 
 use crate::runtime::cgroup::files;
 use crate::runtime::cgroup::pod::Setting;
-use crate::runtime::{CgroupError, PodCgroupValues};
+use crate::runtime::{CgroupError, Layout, PodCgroupValues};
 use std::path::{Path, PathBuf};
 
 /// Length of a CPU period in microseconds. Source: kubelet.
@@ -49,14 +49,23 @@ fn setting(controller: &'static str, file: &'static str, value: String, limits: 
     }
 }
 
-/// Makes new cgroups from the mount down to `path` usable: a v1 cpuset has no CPUs and memory nodes until it is given its
-/// parent's, and before 5.11 memory was not accounted to parents until they were told.
-pub(super) fn prepare(mount: &Path, path: &Path) -> Result<(), CgroupError> {
+/// Makes new cgroups from a mount down to `path` usable: a v1 cpuset has no CPUs and memory nodes until it is given its parent's,
+/// and before 5.11 memory was not accounted to parents until they were told.
+pub(super) fn prepare(layout: &Layout, mount: &Path, path: &Path) -> Result<(), CgroupError> {
+    let is_of = |controller| layout.v1_mount(controller) == Some(mount);
+    let (has_cpuset, has_memory) = (is_of("cpuset"), is_of("memory"));
+    if !has_cpuset && !has_memory {
+        return Ok(());
+    }
     let mut directory = mount.to_owned();
     for component in path {
         let parent = directory.clone();
         directory.push(component);
-        for file in ["cpuset.cpus", "cpuset.mems"] {
+        let inherited: &[&str] = match has_cpuset {
+            true => &["cpuset.cpus", "cpuset.mems"],
+            false => &[],
+        };
+        for file in inherited {
             let is_empty = |text: &String| text.trim().is_empty();
             if files::read(&directory.join(file)).is_some_and(|text| is_empty(&text)) {
                 let inherited = files::read(&parent.join(file)).unwrap_or_default();
@@ -64,7 +73,7 @@ pub(super) fn prepare(mount: &Path, path: &Path) -> Result<(), CgroupError> {
             }
         }
         let hierarchy = directory.join("memory.use_hierarchy");
-        if files::read(&hierarchy).is_some_and(|text| text.trim() == "0") {
+        if has_memory && files::read(&hierarchy).is_some_and(|text| text.trim() == "0") {
             files::write(&hierarchy, "1")?;
         }
     }
