@@ -134,30 +134,33 @@ impl Keeper {
     /// Waits for a signal and for words of the supervisor: which of the two came.
     /// Waits for a signal and for a word of the supervisor; which of them came. If neither does for a while, memory is given back.
     fn wait(&self, limit: Option<Duration>) -> Result<(bool, bool), KeeperError> {
-        let soon = limit.map_or(QUIET, |limit| limit.min(QUIET));
-        let came = self.poll(Some(soon))?;
-        if came != (false, false) || limit == Some(soon) {
-            return Ok(came);
-        }
-        sys::release_idle();
-        self.poll(limit.map(|limit| limit - soon))
-    }
-
-    fn poll(&self, limit: Option<Duration>) -> Result<(bool, bool), KeeperError> {
-        let timeout = limit.map_or(PollTimeout::NONE, |limit| {
-            PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX)
-        });
         let socket = self
             .supervisor
             .as_ref()
             .filter(|supervisor| !supervisor.is_silent)
             .map_or(self.signals.as_fd(), |s| s.socket.as_fd());
         let mut fds = [self.signals.as_fd(), socket].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-        match poll(&mut fds, timeout) {
-            Ok(_) => Ok((fds[0].any().unwrap_or(false), fds[1].any().unwrap_or(false))),
-            Err(nix::Error::EINTR) => Ok((false, false)),
-            Err(e) => Err(KeeperError::Call("wait", e.into())),
+        let soon = limit.map_or(QUIET, |limit| limit.min(QUIET));
+        for is_quiet in [false, true] {
+            let time = match is_quiet {
+                false => Some(soon),
+                true => limit.map(|limit| limit - soon),
+            };
+            if is_quiet {
+                // The last thing before the wait: what runs in between is mapped again.
+                sys::release_idle();
+            }
+            let time = time.map_or(PollTimeout::NONE, |time| {
+                PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX)
+            });
+            match poll(&mut fds, time) {
+                Ok(0) | Err(nix::Error::EINTR) => {}
+                Ok(_) => break,
+                Err(e) => return Err(KeeperError::Call("wait", e.into())),
+            }
         }
+        let [signalled, spoken_to] = fds.map(|fd| fd.any().unwrap_or(false));
+        Ok((signalled, spoken_to))
     }
 
     /// Reaps everything that has ended. What a supervisor misses, it reads from the file.
