@@ -228,7 +228,7 @@ fn root_file_system(root: &Path) {
 fn host(cgroup_root: &str) -> HostFacts {
     let mut host: HostFacts =
         serde_json::from_str(include_str!("fixtures/bundle/host.json")).expect("fixture reads");
-    let real = podshim::runtime::host_facts(Path::new("/")).expect("this machine");
+    let real = podshim::runtime::host_facts(Path::new("/"), false).expect("this machine");
     host.capabilities = real.capabilities;
     host.oom_score_adj_floor = real.oom_score_adj_floor;
     host.cgroup_v2 = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();

@@ -2,6 +2,7 @@
 //! that are given a volume as a device, get more.
 
 use crate::bundle::{BundleError, ContainerInput, HostDevice, HostFacts, mounts};
+use crate::manifest::Pod;
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceCgroup, LinuxDeviceType};
 
 /// Below `/dev`, and the container's own in every case.
@@ -12,6 +13,11 @@ const NOT_SHARED: [&str; 5] = [
     "/dev/mqueue",
     "/dev/console",
 ];
+
+/// Whether a container of the pod is privileged, and gets the device nodes of the host.
+pub fn has_privileged(pod: &Pod) -> bool {
+    pod.containers.iter().any(|c| c.security.privileged)
+}
 
 /// `linux.devices` of a privileged container: every node of the host's `/dev` that is not the container's own.
 pub(crate) fn of_host(host: &HostFacts) -> Vec<LinuxDevice> {

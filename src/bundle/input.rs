@@ -73,7 +73,7 @@ pub struct HostFacts {
     /// Where cgroups are made.
     #[serde(default)]
     pub cgroups: CgroupLayout,
-    /// Device nodes of the host, for privileged containers.
+    /// Device nodes of the host, if a container is privileged: hundreds, of which the others need none.
     pub devices: Vec<HostDevice>,
     /// `/etc/hosts` of the host.
     pub etc_hosts: String,

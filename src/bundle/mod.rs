@@ -34,6 +34,7 @@ mod user;
 
 pub use annotations::{ATTEMPT, CONTAINER_NAME, KIND, POD_NAME, POD_NAMESPACE, POD_UID};
 pub use cgroup::{PodCgroup, pod_cgroup};
+pub use devices::has_privileged;
 pub use env::env_files;
 pub use error::{BundleError, NonRootRule, Reason};
 pub use exec::{ExecInput, exec_process};

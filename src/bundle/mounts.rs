@@ -1,7 +1,7 @@
 //! What is mounted in a container, and in which order: parents before children.
 
 use crate::bundle::skeleton::Skeleton;
-use crate::bundle::{BundleError, ContainerInput};
+use crate::bundle::{BundleError, ContainerInput, has_privileged};
 use crate::manifest::{Pod, Propagation, RecursiveReadOnly, Role, VolumeMount, VolumeSource};
 use oci_spec::runtime::Mount;
 use std::collections::BTreeSet;
@@ -42,7 +42,7 @@ pub(crate) fn of_container(
 /// namespace are one file system, read-only for good if its first mount was: pause mounts it writable first when a container of
 /// the pod needs that.
 pub(crate) fn of_pause(pod: &Pod, skeleton: &Skeleton) -> Vec<Mount> {
-    let privileged = pod.containers.iter().any(|c| c.security.privileged);
+    let privileged = has_privileged(pod);
     let mut list = defaults(skeleton, privileged);
     list.retain(|mount| match mount.destination().to_str() {
         Some("/proc" | "/dev") => true,

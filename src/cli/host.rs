@@ -1,10 +1,11 @@
 //! This machine and its runtime, asked before anything starts.
 
 use crate::base::InstanceId;
-use crate::bundle::{HostFacts, SandboxKind};
+use crate::bundle::{self, HostFacts, SandboxKind};
 use crate::cli::exit::{Code, Failed, cannot};
 use crate::cli::report;
 use crate::cli::settings::Settings;
+use crate::manifest::Pod;
 use crate::runtime::{self, Kind, Needs, Problem, Runtime};
 use crate::supervisor::Plan;
 use std::path::{Path, PathBuf};
@@ -58,11 +59,12 @@ pub(super) fn runtime(settings: &Settings) -> Result<Runtime, Failed> {
     })
 }
 
-/// What this machine is.
-pub(super) fn facts(settings: &Settings) -> Result<HostFacts, Failed> {
+/// What this machine is, as far as these pods want to know.
+pub(super) fn facts(settings: &Settings, pods: &[Pod]) -> Result<HostFacts, Failed> {
     // The directory may not exist yet; its file system is its nearest parent's.
     let exists = settings.dirs.data.ancestors().find(|dir| dir.exists());
-    runtime::host_facts(exists.unwrap_or(Path::new("/")))
+    let with_devices = pods.iter().any(bundle::has_privileged);
+    runtime::host_facts(exists.unwrap_or(Path::new("/")), with_devices)
         .map_err(|e| Failed::new(Code::Host, cannot("look at this machine")(e)))
 }
 

@@ -17,7 +17,7 @@ const CONTROLLERS: [&str; 6] = ["cpu", "cpuset", "memory", "pids", "hugetlb", "i
 
 pub(super) fn info(settings: &Settings, matches: &ArgMatches, args: &OutputArgs) -> Outcome {
     let as_json = table::is_json(&args.output, "table")?;
-    let facts = host::facts(settings)?;
+    let facts = host::facts(settings, &[])?;
     let layout = Layout::detect().map_err(|e| Failed::new(Code::Host, e))?;
     let (pods, broken) = list_pods(&settings.dirs);
     let of_kind = |kind| pods.iter().filter(|pod| pod.plan.sandbox == kind).count();

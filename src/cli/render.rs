@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 pub(super) fn render(settings: &Settings, args: &RenderArgs) -> Outcome {
     let loaded = source::load_with(&args.files, Ids::OfContent)?;
-    let host = host::facts(settings)?;
+    let host = host::facts(settings, &loaded.pods)?;
     let mut rendered = Vec::new();
     for pod in &loaded.pods {
         rendered.push(one(settings, args, pod, &loaded.objects, &host)?);

@@ -89,7 +89,7 @@ fn plan(
     objects: &[ConfigObject],
     runtime: &Runtime,
 ) -> Result<Plan, Failed> {
-    let host = host::facts(settings)?;
+    let host = host::facts(settings, std::slice::from_ref(pod))?;
     let forbidden = bundle::forbidden_sysctl(pod, host.kernel, &args.allow_sysctl);
     let rejected = forbidden.map(|message| ("SysctlForbidden".to_owned(), message));
     let seconds = |value: Option<f64>, default: f64| {

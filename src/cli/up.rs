@@ -106,7 +106,7 @@ fn run_again(settings: &Settings, pod: &PodRecord) -> Result<(), Failed> {
         "clear away what an earlier boot left of pod `{name}`"
     )))?;
     let mut plan = pod.plan.clone();
-    plan.host = host::facts(settings)?;
+    plan.host = host::facts(settings, std::slice::from_ref(&plan.pod))?;
     if plan.pod.restart_policy == RestartPolicy::Never {
         let message = "The machine was booted while the pod ran, and it never restarts.";
         plan.rejected = Some((REBOOTED.to_owned(), message.to_owned()));

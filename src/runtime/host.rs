@@ -50,8 +50,8 @@ pub enum HostError {
     Cgroup(#[source] CgroupError),
 }
 
-/// Collects the facts; `storage` is an existing directory on the file system that holds containers.
-pub fn host_facts(storage: &Path) -> Result<HostFacts, HostError> {
+/// Collects the facts; `storage` is an existing directory on the file system that holds containers. Device nodes are looked for if asked.
+pub fn host_facts(storage: &Path, with_devices: bool) -> Result<HostFacts, HostError> {
     let uname = rustix::system::uname();
     let text = |c: &std::ffi::CStr| c.to_string_lossy().into_owned();
     let layout = Layout::detect().map_err(HostError::Cgroup)?;
@@ -85,7 +85,10 @@ pub fn host_facts(storage: &Path) -> Result<HostFacts, HostError> {
         machine: text(uname.machine()),
         kernel: kernel_version(&text(uname.release())),
         thermal_throttle: thermal_throttle(),
-        devices: host_devices::below(Path::new("/dev")),
+        devices: match with_devices {
+            true => host_devices::below(Path::new("/dev")),
+            false => Vec::new(),
+        },
         etc_hosts: optional("/etc/hosts"),
         resolv_conf: resolver(optional("/etc/resolv.conf"), || optional(RESOLVED_UPSTREAM)),
     })
@@ -278,7 +281,7 @@ mod tests {
     #[test]
     fn this_machine_has_facts_that_agree_with_other_sources() {
         let dir = tempfile::tempdir().expect("temporary directory");
-        let facts = host_facts(dir.path()).expect("facts");
+        let facts = host_facts(dir.path(), true).expect("facts");
         let info = rustix::system::sysinfo();
         let unit = u64::from(info.mem_unit.max(1));
         assert!(facts.memory_bytes.abs_diff(info.totalram * unit) < 1024 * unit);
