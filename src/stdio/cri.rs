@@ -4,7 +4,7 @@
 //! `\n`; no content is longer than [`MAX_CONTENT_BYTES`]; at most that much (and two bytes) of a line is ever held back.
 //! Source: Kubernetes CRI logging; where it leaves a choice, containerd's.
 
-use crate::stdio::batch::Batch;
+use crate::base::Bytes;
 
 /// Bytes of one record's content. Source: containerd `max_container_log_line_size`, kubelet's reader.
 pub const MAX_CONTENT_BYTES: usize = 16 * 1024;
@@ -43,13 +43,7 @@ pub struct Framer {
 }
 
 impl Framer {
-    /// A framer at the start of a line.
-    #[cfg(test)]
-    fn new(stream: Stream) -> Framer {
-        Framer::resume(stream, Vec::new())
-    }
-
-    /// One that goes on where another ended that had `held`.
+    /// One that goes on where another ended that had `held`: nothing, at the start of a line.
     pub fn resume(stream: Stream, held: Vec<u8>) -> Framer {
         Framer {
             stream,
@@ -74,7 +68,7 @@ impl Framer {
     }
 
     /// Appends to `out` every record that `bytes`, read at `time`, completes.
-    pub fn feed(&mut self, mut bytes: &[u8], time: &str, out: &mut Batch) {
+    pub fn feed(&mut self, mut bytes: &[u8], time: &str, out: &mut Bytes) {
         let full = format!("{time} {} F ", self.stream.name());
         while let Some(end) = memchr::memchr(b'\n', bytes) {
             let (line, rest) = bytes.split_at(end + 1);
@@ -93,7 +87,7 @@ impl Framer {
     }
 
     /// Writes what is held of an unfinished line as `P`: the stream has ended, or somebody else goes on with it.
-    pub fn finish(&mut self, time: &str, out: &mut Batch) {
+    pub fn finish(&mut self, time: &str, out: &mut Bytes) {
         self.emit_chunks(MAX_CONTENT_BYTES + 1, time, out);
         if !self.held.is_empty() {
             self.partial(0..self.held.len(), time, out);
@@ -102,7 +96,7 @@ impl Framer {
     }
 
     /// `held` is a whole line.
-    fn end_line(&mut self, time: &str, out: &mut Batch) {
+    fn end_line(&mut self, time: &str, out: &mut Bytes) {
         let content = without_newline(&self.held).len();
         self.held.truncate(content);
         self.emit_chunks(MAX_CONTENT_BYTES + 1, time, out);
@@ -113,7 +107,7 @@ impl Framer {
     }
 
     /// Emits full `P` records as long as at least `more_than_full` bytes are held.
-    fn emit_chunks(&mut self, more_than_full: usize, time: &str, out: &mut Batch) {
+    fn emit_chunks(&mut self, more_than_full: usize, time: &str, out: &mut Bytes) {
         let mut start = 0;
         while self.held.len() - start >= more_than_full {
             self.partial(start..start + MAX_CONTENT_BYTES, time, out);
@@ -122,7 +116,7 @@ impl Framer {
         self.held.drain(..start);
     }
 
-    fn partial(&mut self, range: std::ops::Range<usize>, time: &str, out: &mut Batch) {
+    fn partial(&mut self, range: std::ops::Range<usize>, time: &str, out: &mut Bytes) {
         let head = format!("{time} {} P ", self.stream.name());
         record(head.as_bytes(), &self.held[range], out);
         self.inside_line = true;
@@ -134,7 +128,7 @@ fn without_newline(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-fn record(head: &[u8], content: &[u8], out: &mut Batch) {
+fn record(head: &[u8], content: &[u8], out: &mut Bytes) {
     out.push(head);
     out.push(content);
     out.push(b"\n");
@@ -192,13 +186,13 @@ mod tests {
 
     /// (tag, content) of each record that these reads and then the end of the stream give.
     fn frame(reads: &[&[u8]]) -> Vec<(char, Vec<u8>)> {
-        let mut framer = Framer::new(Stream::Stdout);
-        let mut out = Batch::default();
+        let mut framer = Framer::resume(Stream::Stdout, Vec::new());
+        let mut out = Bytes::default();
         for read in reads {
             framer.feed(read, T, &mut out);
         }
         framer.finish(T, &mut out);
-        let records = out.bytes().split_inclusive(|b| *b == b'\n').map(|line| {
+        let records = out.as_slice().split_inclusive(|b| *b == b'\n').map(|line| {
             let record = Record::parse(line).expect("a record");
             assert_eq!(record.time, T);
             let tag = if record.ends_line { 'F' } else { 'P' };
@@ -209,15 +203,15 @@ mod tests {
 
     #[test]
     fn a_record_is_written_byte_for_byte() {
-        let mut out = Batch::default();
-        Framer::new(Stream::Stderr).feed(b"a\n\nb\r\n\xff\0\n", T, &mut out);
+        let mut out = Bytes::default();
+        Framer::resume(Stream::Stderr, Vec::new()).feed(b"a\n\nb\r\n\xff\0\n", T, &mut out);
         let want = format!("{T} stderr F a\n{T} stderr F \n{T} stderr F b\n{T} stderr F \u{1}\0\n")
             .into_bytes();
         let want: Vec<u8> = want
             .iter()
             .map(|b| if *b == 1 { 0xff } else { *b })
             .collect();
-        assert_eq!(out.bytes(), want);
+        assert_eq!(out.as_slice(), want);
     }
 
     #[test]

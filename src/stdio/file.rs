@@ -3,8 +3,8 @@
 //! When the disk does not take it, the file is cut back to its last whole record. What then becomes of the rest says
 //! [`WhenFull`]; nothing here blocks on, retries for or fails because of a full disk.
 
+use crate::base::Bytes;
 use crate::manifest::Pod;
-use crate::stdio::batch::Batch;
 use crate::stdio::cri::Stream;
 use crate::stdio::held::{HeldFile, Left};
 use crate::stdio::news::{LogNews, Teller};
@@ -235,7 +235,7 @@ impl LogFile {
 
     /// Appends a batch of whole records; `at_line_end` says whether its last record of each stream ends a line. What has to wait
     /// for the disk stays in the batch; whether nothing does.
-    pub(super) fn append(&mut self, batch: &mut Batch, at_line_end: bool) -> bool {
+    pub(super) fn append(&mut self, batch: &mut Bytes, at_line_end: bool) -> bool {
         if batch.is_empty() {
             return true;
         }
@@ -243,10 +243,10 @@ impl LogFile {
         if full && (self.at_line_end || self.size >= self.limits.file_bytes.saturating_mul(2)) {
             self.rotate();
         }
-        let (written, error) = write_all(&self.file, batch.bytes());
+        let (written, error) = write_all(&self.file, batch.as_slice());
         let kept = match &error {
             None => written,
-            Some(_) => batch.bytes()[..written]
+            Some(_) => batch.as_slice()[..written]
                 .iter()
                 .rposition(|b| *b == b'\n')
                 .map_or(0, |end| end + 1),
@@ -260,9 +260,9 @@ impl LogFile {
         let waits = error.is_some() && self.limits.when_full == WhenFull::Block;
         if !waits {
             if let Some(error) = &error {
-                self.counters.add_lost(batch.bytes().len(), error);
+                self.counters.add_lost(batch.as_slice().len(), error);
             }
-            batch.drop_front(batch.bytes().len());
+            batch.drop_front(batch.as_slice().len());
             self.at_line_end = at_line_end;
         }
         self.tell(error);
@@ -270,7 +270,7 @@ impl LogFile {
     }
 
     /// The same for the last time: what the disk does not take now is lost.
-    pub(super) fn append_last(&mut self, batch: &mut Batch) {
+    pub(super) fn append_last(&mut self, batch: &mut Bytes) {
         self.limits.when_full = WhenFull::Drop;
         self.append(batch, true);
     }

@@ -8,7 +8,6 @@
 //! Invariants: a record is written whole or not at all; a line is never lost or split by a rotation; whatever happens to the
 //! disk or to a reader, the container's pipes keep being drained, unless it was asked that output waits for the disk.
 
-mod batch;
 mod cri;
 mod file;
 mod follow;

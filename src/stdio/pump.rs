@@ -4,7 +4,7 @@
 //! it has paused for a while, so that an idle pod costs next to nothing. The beginning of a line that has not ended is kept beside the log: a pump that is
 //! killed is followed by one that goes on with the line.
 
-use crate::stdio::batch::Batch;
+use crate::base::Bytes;
 use crate::stdio::cri::{Framer, Stream, timestamp};
 use crate::stdio::file::{LogCounters, LogFile};
 use crate::sys;
@@ -59,7 +59,7 @@ pub async fn pump(
     let counters = log.counters();
     let left = log.load_held();
     let [held_out, held_err] = left.held;
-    let mut batch = Batch::default();
+    let mut batch = Bytes::default();
     let mut out = Output::open(stdout, Framer::resume(Stream::Stdout, held_out));
     let mut err = stderr.and_then(|fd| Output::open(fd, Framer::resume(Stream::Stderr, held_err)));
     if let Some((stream, bytes)) = left.batch {
@@ -138,7 +138,7 @@ pub async fn pump(
 /// Logs the batch and remembers what was read beyond it; whether the disk took all of it.
 fn written(
     log: &mut LogFile,
-    batch: &mut Batch,
+    batch: &mut Bytes,
     out: &Option<Output>,
     err: &Option<Output>,
 ) -> bool {
@@ -157,11 +157,11 @@ fn report(counters: &LogCounters, cut: bool) -> PumpReport {
     }
 }
 
-fn frame(framer: &mut Framer, bytes: &[u8], batch: &mut Batch) {
+fn frame(framer: &mut Framer, bytes: &[u8], batch: &mut Bytes) {
     framer.feed(bytes, &timestamp(jiff::Timestamp::now()), batch);
 }
 
-fn finish(output: Option<Output>, batch: &mut Batch) {
+fn finish(output: Option<Output>, batch: &mut Bytes) {
     if let Some(mut output) = output {
         output
             .framer
@@ -220,7 +220,7 @@ impl Output {
     }
 
     /// One read, framed into `batch`.
-    fn read_into(&mut self, log: &mut LogFile, batch: &mut Batch) -> Read {
+    fn read_into(&mut self, log: &mut LogFile, batch: &mut Bytes) -> Read {
         self.buffer.resize(self.next_read_bytes, 0);
         let (stream, buffer) = (self.framer.stream(), &mut self.buffer);
         let take = |source: &OwnedFd| log.take(stream, source.as_fd(), buffer);

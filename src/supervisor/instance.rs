@@ -437,22 +437,15 @@ async fn ask_to_delete(context: &Context, instance: &InstanceId) -> Result<(), R
 pub(super) async fn delete(context: &Context, instance: &InstanceId) -> Result<(), Failure> {
     let failed = |e: &dyn std::error::Error| other("", e);
     let (cgroup, driver) = (&context.cgroup, &context.driver);
-    // Most have ended by themselves, all of them.
-    let is_empty =
-        driver.keeps_only_files() && cgroup.remove_if_empty(instance).map_err(|e| failed(&e))?;
-    if !is_empty {
+    if !driver.keeps_only_files() {
         cgroup.kill_all(instance).await.map_err(|e| failed(&e))?;
+        if let Err(error) = ask_to_delete(context, instance).await {
+            tracing::warn!(%instance, reason = error.reason(), "the runtime cannot delete what it keeps of an instance: dropped");
+        }
     }
-    if !driver.keeps_only_files()
-        && let Err(error) = ask_to_delete(context, instance).await
-    {
-        tracing::warn!(%instance, reason = error.reason(), "the runtime cannot delete what it keeps of an instance: dropped");
-    }
+    let cleared = cgroup.clear_container(instance).await;
+    cleared.map_err(|e| failed(&e))?;
     driver.forget(instance).map_err(|e| failed(&e))?;
-    if !is_empty {
-        let removed = cgroup.remove_container(instance).await;
-        removed.map_err(|e| failed(&e))?;
-    }
     let bundle = context.dir.bundle(instance);
     // Before anything is removed: a volume is on the other side of each.
     volume::release_places(&context.sub_paths(instance)).map_err(|e| failed(&e))?;

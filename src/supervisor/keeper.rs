@@ -9,6 +9,7 @@
 use crate::base::{Exit, InstanceId};
 use crate::store::{ExitRecord, PodDir, append_exit, open_exits};
 use crate::supervisor::link::{self, HOST_MOUNTS, LINK, Message};
+use crate::supervisor::quiet::QUIET;
 use crate::supervisor::{KeeperError, SNAPSHOT};
 use crate::sys::{self, SignalFd};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -28,8 +29,6 @@ const RESTART: (Duration, Duration, Duration) = (
     Duration::from_secs(5),
     Duration::from_secs(10),
 );
-/// After so long without anything to do memory is given back: more than passes within a start or a stop.
-const QUIET: Duration = Duration::from_secs(1);
 
 struct Keeper {
     dir: PodDir,
@@ -131,8 +130,7 @@ impl Keeper {
         self.reap()
     }
 
-    /// Waits for a signal and for words of the supervisor: which of the two came.
-    /// Waits for a signal and for a word of the supervisor; which of them came. If neither does for a while, memory is given back.
+    /// Waits for a signal and for words of the supervisor: which of the two came. If neither does for a while, memory is given back.
     fn wait(&self, limit: Option<Duration>) -> Result<(bool, bool), KeeperError> {
         let socket = self
             .supervisor

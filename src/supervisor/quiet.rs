@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
 /// After so long without anything to do memory is given back: longer than the pauses within a start or a stop.
-const QUIET: Duration = Duration::from_secs(1);
+pub(super) const QUIET: Duration = Duration::from_secs(1);
 /// Events that one look at the kernel takes: more of a pod seldom happen at once, and the next look takes the rest.
 const EVENTS: usize = 64;
 

@@ -198,7 +198,6 @@ fn a_signal_for_a_command_that_runs_before_its_runtime_has_gone_reaches_the_comm
         let exec = begin();
         faulty.let_go();
         assert_eq!(exec.wait().expect(9).stdout, "ready\ncaught\n");
-        // Twice is once for the runtime, and nothing of it stays.
         // A second one is for the runtime, and what it began ends with it.
         let exec = begin();
         signal(&exec, Signal::SIGTERM);

@@ -85,10 +85,15 @@ pub(super) fn tree(directory: &Path) -> Vec<PathBuf> {
 
 pub(super) fn remove_tree(directory: &Path) -> io::Result<()> {
     let mut below = tree(directory).into_iter().rev();
-    below.try_for_each(|path| match std::fs::remove_dir(&path) {
+    below.try_for_each(|path| remove(&path))
+}
+
+/// Removes one cgroup. What is gone already is no error.
+pub(super) fn remove(directory: &Path) -> io::Result<()> {
+    match std::fs::remove_dir(directory) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
         _ => Ok(()),
-    })
+    }
 }
 
 /// Tries until it works or the deadline comes; then the last error. The kernel tells nobody when a v1 cgroup is free.

@@ -105,14 +105,20 @@ impl PodCgroup {
         Ok(())
     }
 
-    /// Removes the cgroup of a container in which nothing is; whether nothing of it is left. Cheaper than to look for processes first.
-    pub fn remove_if_empty(&self, id: &InstanceId) -> Result<bool, CgroupError> {
+    /// Removes one container's cgroup with all that is in it. Most have ended by themselves, all of them: it is only looked into
+    /// where it cannot be removed at once.
+    pub async fn clear_container(&self, id: &InstanceId) -> Result<(), CgroupError> {
+        if !self.remove_if_empty(id)? {
+            self.kill_all(id).await?;
+            self.remove_container(id).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes the cgroup of a container in which nothing is; whether nothing of it is left.
+    pub(super) fn remove_if_empty(&self, id: &InstanceId) -> Result<bool, CgroupError> {
         let directories = self.directories(&self.relative(Some(id))?);
-        let is_gone = |directory: &PathBuf| match std::fs::remove_dir(directory) {
-            Err(error) => error.kind() == io::ErrorKind::NotFound,
-            Ok(()) => true,
-        };
-        Ok(directories.iter().all(is_gone))
+        Ok(directories.iter().all(|one| files::remove(one).is_ok()))
     }
 
     /// Removes what is left of one container's cgroup, as [`remove`](PodCgroup::remove) does.

@@ -53,18 +53,15 @@ fn setting(controller: &'static str, file: &'static str, value: String, limits: 
 /// and before 5.11 memory was not accounted to parents until they were told.
 pub(super) fn prepare(layout: &Layout, mount: &Path, path: &Path) -> Result<(), CgroupError> {
     let is_of = |controller| layout.v1_mount(controller) == Some(mount);
-    let (has_cpuset, has_memory) = (is_of("cpuset"), is_of("memory"));
-    if !has_cpuset && !has_memory {
-        return Ok(());
-    }
+    let inherited: &[&str] = match is_of("cpuset") {
+        true => &["cpuset.cpus", "cpuset.mems"],
+        false => &[],
+    };
+    let has_memory = is_of("memory");
     let mut directory = mount.to_owned();
     for component in path {
         let parent = directory.clone();
         directory.push(component);
-        let inherited: &[&str] = match has_cpuset {
-            true => &["cpuset.cpus", "cpuset.mems"],
-            false => &[],
-        };
         for file in inherited {
             let is_empty = |text: &String| text.trim().is_empty();
             if files::read(&directory.join(file)).is_some_and(|text| is_empty(&text)) {
