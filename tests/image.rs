@@ -1582,3 +1582,26 @@ fn removing_a_layer_follows_no_link() {
     remove(&scene.data(), &scene.reference(), &[]).expect("removes");
     scene.assert_untouched();
 }
+
+#[test]
+fn mount_points_are_made_once_by_however_many_at_once() {
+    let data = tempfile::tempdir().expect("a directory");
+    let made: Vec<PathBuf> = std::thread::scope(|scope| {
+        let makers: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| image::mount_points(data.path()).expect("made")))
+            .collect();
+        makers
+            .into_iter()
+            .map(|maker| maker.join().expect("ends"))
+            .collect()
+    });
+    assert!(made.iter().all(|path| *path == made[0]), "{made:?}");
+    let left: Vec<_> = fs::read_dir(data.path()).expect("dir").flatten().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    let is = |name: &str| made[0].join(name).symlink_metadata().expect("there");
+    assert!(is("proc").is_dir() && is("etc/hosts").is_file());
+    assert_eq!(
+        (is("etc/hosts").len(), is("etc").mode() & 0o7777),
+        (0, 0o755)
+    );
+}

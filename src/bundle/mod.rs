@@ -43,7 +43,7 @@ pub use hostname::kernel_hostname;
 pub use image::{effective_stop_signal, image_volumes};
 pub use input::*;
 pub use json::to_json;
-pub use mounts::WAIT_COMMAND;
+pub use mounts::{MOUNT_POINTS, MountPoints, WAIT_COMMAND};
 pub use namespaces::joinable;
 pub use native::{
     CAPABILITIES, CapabilitySets, Filter, Instruction, MountKind, Namespace, NamespaceKind,

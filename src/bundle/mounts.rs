@@ -12,6 +12,20 @@ const PAUSE_DIR: &str = "/.podshim";
 /// The command of an ephemeral container that only waits.
 pub const WAIT_COMMAND: &str = "/.podshim/pause";
 
+/// Names below a root.
+pub struct MountPoints {
+    /// Parents before children.
+    pub directories: &'static [&'static str],
+    /// In directories of the list.
+    pub files: &'static [&'static str],
+}
+
+/// Where something is mounted in every container, and images often have nothing.
+pub const MOUNT_POINTS: MountPoints = MountPoints {
+    directories: &["dev", "etc", "proc", "sys"],
+    files: &["etc/hostname", "etc/hosts", "etc/resolv.conf"],
+};
+
 /// `mounts` of a container: the defaults, the pod's files, image volumes and volumes, one for each path. A volume comes before
 /// all else, an image volume after it; a volume over `/dev` takes the defaults below it away too.
 pub(crate) fn of_container(

@@ -674,6 +674,26 @@ fn selinux_options_of_the_container_replace_the_pods() {
 }
 
 #[test]
+fn something_is_mounted_on_each_mount_point_of_every_container() {
+    let spec = scene().spec();
+    let mounts = spec["mounts"].as_array().expect("mounts");
+    let is_used = |name: &str, below: bool| {
+        mounts.iter().any(|mount| {
+            let rest = mount["destination"]
+                .as_str()
+                .and_then(|path| path[1..].strip_prefix(name));
+            rest.is_some_and(|rest| rest.is_empty() || (below && rest.starts_with('/')))
+        })
+    };
+    let MountPoints { directories, files } = MOUNT_POINTS;
+    assert!(
+        directories.iter().all(|name| is_used(name, true)),
+        "{mounts:#?}"
+    );
+    assert!(files.iter().all(|name| is_used(name, false)), "{mounts:#?}");
+}
+
+#[test]
 fn a_mount_over_dev_takes_its_defaults_away_and_image_volumes_never_replace_ours() {
     let mut scene = scene();
     scene.own().mounts = vec![VolumeMount {

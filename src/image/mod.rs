@@ -10,7 +10,7 @@
 //!      entries   tar headers        unpack   entries → a directory, overlayfs whiteouts       ahead   both at once
 //!    store       layers by chain id, records by reference, locks
 //!      blobs     what came, as it came: an OCI layout      keep   archives into it      collect   what goes
-//!  overlay       layers → a mounted root          users   its passwd and group files
+//!  overlay       layers → a mounted root          mount_points   the lowest of them          users   its passwd and group files
 //! ```
 //!
 //! Blocking: it runs in short-lived processes. Everything inside an image is hostile. Invariants: no document is parsed before its
@@ -34,6 +34,7 @@ mod layout;
 mod load;
 mod mapped;
 mod metadata;
+mod mount_points;
 mod mounts;
 mod overlay;
 mod pull;
@@ -50,6 +51,7 @@ mod zstd;
 pub use ensure::{Image, ensure, inspect, list, ready};
 pub use error::ImageError;
 pub use load::load;
+pub use mount_points::mount_points;
 pub use mounts::{Mount, MountError, mount_all, unmount_all};
 pub use overlay::{mount_overlay, mount_read_only};
 pub use pull::{Progress, Pull};

@@ -287,7 +287,7 @@ fn target_proc(hands: &Hands, container: &Container) -> Result<Option<String>, F
     Ok(Some(format!("/proc/{}", process.pid)))
 }
 
-/// Mounts the image's layers with a writable one of the instance's own on top.
+/// Mounts the image's layers, over what every container has mounts on, with a writable one of the instance's own on top.
 fn mount_root(
     context: &Context,
     instance: &InstanceId,
@@ -306,7 +306,11 @@ fn mount_root(
         std::os::unix::fs::chown(&upper, Some(top.uid()), Some(top.gid()))?;
         std::fs::set_permissions(&upper, top.permissions())?;
     }
-    image::mount_overlay(&image.layers, &upper, &work, rootfs)
+    let lowest = image::mount_points(&context.plan.dirs.data)?;
+    let layers: Vec<_> = std::iter::once(lowest)
+        .chain(image.layers.iter().cloned())
+        .collect();
+    image::mount_overlay(&layers, &upper, &work, rootfs)
 }
 
 /// A path that the image declares a volume is writable even on a read-only root: it is bound onto itself from the instance's own

@@ -58,6 +58,36 @@ fn c11_containers_share_network_ipc_and_names_and_nothing_else() {
 }
 
 #[test]
+fn the_layer_of_a_container_has_what_it_wrote_and_nothing_else() {
+    on_each_runtime(|host| {
+        let script = "cat /etc/hosts >/dev/null; echo x >/tmp/x; exec sleep 1000";
+        let pod = host.start(&pod(json!({"containers": [sh("a", script)]})));
+        pod.until_running();
+        let wrote = until(10, "a has written", || {
+            let ran = pod.exec("a", "cat /tmp/x");
+            if ran.code == Some(0) {
+                Ok(ran.stdout)
+            } else {
+                Err(ran.stderr)
+            }
+        });
+        assert_eq!(wrote, "x\n");
+        let layer = host
+            .path("data/pods")
+            .join(&pod.uid)
+            .join("instances/a-0/upper");
+        let below = |dir: &str| {
+            let entries = fs::read_dir(layer.join(dir)).expect("the layer").flatten();
+            entries.map(|entry| entry.file_name()).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            (below(""), below("tmp")),
+            (vec!["tmp".into()], vec!["x".into()])
+        );
+    });
+}
+
+#[test]
 fn c12_in_a_shared_pid_namespace_pause_reaps_and_nothing_outlives_its_container() {
     on_each_runtime(|host| {
         let pod = host.start(&pod(json!({
