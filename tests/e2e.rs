@@ -6,6 +6,7 @@
 mod support;
 
 mod e2e {
+    mod attach;
     mod claims;
     mod commands;
     mod copy;

@@ -21,12 +21,17 @@ fn never() -> impl Future<Output = Stop> {
     std::future::pending()
 }
 
+/// Nobody attaches.
+fn nobody() -> tokio::sync::mpsc::Receiver<Tap> {
+    tokio::sync::mpsc::channel(1).1
+}
+
 /// Runs a pump into `log` while `write` has the container's side of stdout and stderr.
 fn pumped(log: LogFile, write: impl FnOnce(File, File) + Send + 'static) -> PumpReport {
     let StdioPipes { ours, container } = StdioPipes::new(false).expect("pipes");
     let writer =
         std::thread::spawn(move || write(container.stdout.into(), container.stderr.into()));
-    let report = on_a_loop(pump(ours.stdout, Some(ours.stderr), log, never()));
+    let report = on_a_loop(pump(ours.stdout, Some(ours.stderr), log, nobody(), never()));
     writer.join().expect("the writer ends");
     report
 }
@@ -253,7 +258,7 @@ fn a_child_that_keeps_the_output_open_is_waited_for_one_second_only() {
         .expect("written");
     let ended = async { Stop::Ended };
     let report = on_a_loop(async {
-        let pumping = pump(ours.stdout, Some(ours.stderr), log, ended);
+        let pumping = pump(ours.stdout, Some(ours.stderr), log, nobody(), ended);
         tokio::time::timeout(Duration::from_secs(5), pumping).await
     })
     .expect("in time");
@@ -275,7 +280,7 @@ fn what_was_written_before_the_end_is_logged_before_the_pump_ends() {
         .write_all(&full)
         .expect("1 MiB fits");
     drop(container.stderr);
-    let report = on_a_loop(pump(ours.stdout, Some(ours.stderr), log, async {
+    let report = on_a_loop(pump(ours.stdout, Some(ours.stderr), log, nobody(), async {
         Stop::Ended
     }));
     assert_eq!((report.bytes, report.cut), (1 << 20, false));
@@ -299,12 +304,12 @@ fn another_process_goes_on_with_the_pipes_without_losing_a_byte() {
             }
             Stop::HandedOver
         };
-        pump(ours.stdout, None, log, handover).await
+        pump(ours.stdout, None, log, nobody(), handover).await
     });
     out.write_all(b" and half\n").expect("written");
     drop(out);
     let log = LogFile::open(path.clone(), LogLimits::default()).expect("a log file");
-    on_a_loop(pump(kept, None, log, never()));
+    on_a_loop(pump(kept, None, log, nobody(), never()));
     assert_eq!(printed(&path, LogQuery::default()), "one\nhalf and half\n");
     let tags: Vec<_> = records(&path).iter().map(|r| r.1).collect();
     assert_eq!(tags, [true, false, true]);
@@ -335,7 +340,7 @@ fn a_pump_that_is_killed_is_followed_by_one_that_goes_on_with_the_line() {
             };
             tokio::select! {
                 biased;
-                _ = pump(stdout.expect("a copy"), stderr.ok(), log, never()) => panic!("ended at {n}"),
+                _ = pump(stdout.expect("a copy"), stderr.ok(), log, nobody(), never()) => panic!("ended at {n}"),
                 () = killed => {}
             }
         });
@@ -343,7 +348,7 @@ fn a_pump_that_is_killed_is_followed_by_one_that_goes_on_with_the_line() {
     out.write_all(b"secret\n").expect("written");
     drop((out, err));
     let log = open(dir.path()).1;
-    on_a_loop(pump(ours.stdout, Some(ours.stderr), log, never()));
+    on_a_loop(pump(ours.stdout, Some(ours.stderr), log, nobody(), never()));
     let mut got = records(&path);
     got.sort_by_key(|record| record.0 == Stream::Stderr);
     let want = [
@@ -669,7 +674,7 @@ fn a_terminal_comes_over_the_socket_and_is_logged_as_stdout() {
             assert_eq!((size.ws_row, size.ws_col), (40, 100));
             shell.write_all(b"$ ls\nfile\n").expect("written");
             let closer = std::thread::spawn(move || drop(shell));
-            let report = pump(terminal, None, log, never()).await;
+            let report = pump(terminal, None, log, nobody(), never()).await;
             closer.join().expect("closed");
             report
         });

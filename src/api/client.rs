@@ -1,10 +1,14 @@
 //! The client side, for short-lived commands: blocking.
 
-use crate::api::wire::{Call, MAX_REPLY_BYTES, Reply};
+use crate::api::wire::{Call, MAX_REPLY_BYTES, Reply, STDERR, STDIN, STDOUT, TERMINAL};
+use crate::base::InstanceId;
 use crate::pod::{PodView, Refusal, Request};
 use crate::store::{CONTROL_SOCKET, PodDir};
+use crate::sys;
+use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -26,6 +30,28 @@ pub enum ClientError {
     /// It answered something else.
     #[error("cannot understand the supervisor's answer `{0}`")]
     Reply(String),
+}
+
+/// What a client is attached with.
+#[derive(Debug)]
+pub struct Streams {
+    /// Of this attempt to run the container.
+    pub instance: InstanceId,
+    /// Output from now on; `None` if there will be none.
+    pub stdout: Option<OwnedFd>,
+    /// The same of standard error.
+    pub stderr: Option<OwnedFd>,
+    /// The end that writes its input.
+    pub stdin: Option<OwnedFd>,
+    /// The controlling side of its terminal.
+    pub terminal: Option<OwnedFd>,
+}
+
+/// The answer, and which descriptors come with it.
+#[derive(Deserialize)]
+struct Told {
+    instance: InstanceId,
+    streams: Vec<String>,
 }
 
 /// A connection to the supervisor of one pod.
@@ -105,6 +131,30 @@ impl Client {
         self.receive()?
             .map(|_| ())
             .ok_or_else(|| self.io(io::ErrorKind::UnexpectedEof.into()))
+    }
+
+    /// The streams of a running container, and the writing end of its input if that is asked for.
+    pub fn attach(&mut self, container: &str, input: bool) -> Result<Streams, ClientError> {
+        self.send(&Call::Attach {
+            container: container.to_owned(),
+            input,
+        })?;
+        let mut buffer = [0; 8192];
+        let received = sys::receive(self.stream.as_fd(), &mut buffer, false);
+        let (length, fds) = received.map_err(|e| self.io(e.into()))?;
+        self.pending.extend_from_slice(&buffer[..length]);
+        let reply = self.receive()?;
+        let reply = reply.ok_or_else(|| self.io(io::ErrorKind::UnexpectedEof.into()))?;
+        let told = serde_json::from_value::<Told>(reply);
+        let told = told.map_err(|e| ClientError::Reply(e.to_string()))?;
+        let mut named: BTreeMap<String, OwnedFd> = told.streams.into_iter().zip(fds).collect();
+        Ok(Streams {
+            instance: told.instance,
+            stdout: named.remove(STDOUT),
+            stderr: named.remove(STDERR),
+            stdin: named.remove(STDIN),
+            terminal: named.remove(TERMINAL),
+        })
     }
 
     /// Begins to watch; [`Client::next_view`] then gives the view now and each later one.

@@ -8,6 +8,6 @@ mod client;
 mod server;
 mod wire;
 
-pub use client::{Client, ClientError, listen};
+pub use client::{Client, ClientError, Streams, listen};
 pub use server::serve;
 pub use wire::{Call, INTERFACE, Reply};

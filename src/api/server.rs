@@ -1,17 +1,21 @@
 //! The server side: one task per connection, a few at a time.
 
-use crate::api::wire::{Call, INTERFACE, MAX_REQUEST_BYTES, Reply};
-use crate::supervisor::Handle;
+use crate::api::wire::{
+    Call, INTERFACE, MAX_REQUEST_BYTES, Reply, STDERR, STDIN, STDOUT, TERMINAL,
+};
+use crate::supervisor::{Attached, Handle};
+use crate::sys;
 use serde_json::json;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
@@ -109,6 +113,11 @@ async fn converse(
                 };
                 send(&mut stream, &reply).await?;
             }
+            Ok(Call::Attach { container, input }) => match handle.attach(container, input).await {
+                Some(Ok(attached)) => hand_over(&stream, attached).await?,
+                Some(Err(refusal)) => send(&mut stream, &Reply::refused(&refusal)).await?,
+                None => return Ok(()),
+            },
             Ok(Call::Replace { program }) => {
                 let reply = match open_program(&program) {
                     Err(_) => Reply::invalid("program"),
@@ -169,6 +178,27 @@ async fn read_request(
 
 async fn send(stream: &mut UnixStream, reply: &Reply) -> io::Result<()> {
     timeout(PATIENCE, stream.write_all(&reply.to_bytes())).await?
+}
+
+/// Sends what a client is attached with, and the descriptors in the same message.
+async fn hand_over(stream: &UnixStream, attached: Attached) -> io::Result<()> {
+    let (mut streams, mut fds) = (Vec::new(), Vec::new());
+    if let Some(output) = &attached.output {
+        streams.extend([STDOUT, STDERR]);
+        fds.extend([output.stdout.as_fd(), output.stderr.as_fd()]);
+    }
+    if let Some(input) = &attached.input {
+        streams.push(if attached.is_terminal {
+            TERMINAL
+        } else {
+            STDIN
+        });
+        fds.push(input.as_fd());
+    }
+    let reply = Reply::ok(json!({ "instance": attached.instance, "streams": streams }));
+    let bytes = reply.to_bytes();
+    let send = || Ok(sys::send(stream.as_fd(), &bytes, &fds, true)?);
+    timeout(PATIENCE, stream.async_io(Interest::WRITABLE, send)).await?
 }
 
 /// Sends the view, and with `more` each later one; the last of a settled pod ends it.

@@ -9,6 +9,15 @@ use std::path::PathBuf;
 /// What `org.varlink.service.GetInterfaceDescription` answers.
 pub const INTERFACE: &str = include_str!("io.podshim.Pod.varlink");
 
+/// Names of what a client is attached with.
+pub const STDOUT: &str = "stdout";
+/// Its other output.
+pub const STDERR: &str = "stderr";
+/// The end that writes its standard input.
+pub const STDIN: &str = "stdin";
+/// The controlling side of its terminal.
+pub const TERMINAL: &str = "terminal";
+
 /// Longest request in bytes: a method name and a handful of small parameters.
 pub const MAX_REQUEST_BYTES: usize = 16 * 1024;
 /// Longest reply in bytes that a client reads: the view of a pod with hundreds of containers.
@@ -33,6 +42,13 @@ pub enum Call {
     Watch {
         /// Keep sending.
         more: bool,
+    },
+    /// Descriptors of a container's streams.
+    Attach {
+        /// Its name.
+        container: String,
+        /// Also the one that writes its input.
+        input: bool,
     },
     /// Let a supervisor of another program go on with the pod.
     Replace {
@@ -71,6 +87,15 @@ impl Call {
                     .map_err(|_| Reply::invalid("request"))
             }
             "io.podshim.Pod.Watch" => Ok(Call::Watch { more: raw.more }),
+            "io.podshim.Pod.Attach" => {
+                match raw.parameters.get("container").and_then(Value::as_str) {
+                    Some(container) => Ok(Call::Attach {
+                        container: container.to_owned(),
+                        input: raw.parameters.get("input") == Some(&Value::Bool(true)),
+                    }),
+                    None => Err(Reply::invalid("container")),
+                }
+            }
             "io.podshim.Pod.Replace" => match raw.parameters.get("program").and_then(Value::as_str)
             {
                 Some(program) => Ok(Call::Replace {
@@ -95,6 +120,10 @@ impl Call {
                 json!({ "method": "io.podshim.Pod.Request", "parameters": { "request": request } })
             }
             Call::Watch { more } => json!({ "method": "io.podshim.Pod.Watch", "more": more }),
+            Call::Attach { container, input } => {
+                let parameters = json!({ "container": container, "input": input });
+                json!({ "method": "io.podshim.Pod.Attach", "parameters": parameters })
+            }
             Call::Replace { program } => {
                 json!({ "method": "io.podshim.Pod.Replace", "parameters": { "program": program } })
             }
@@ -178,8 +207,12 @@ mod tests {
         let replace = Call::Replace {
             program: "/p".into(),
         };
+        let attach = Call::Attach {
+            container: "c".into(),
+            input: true,
+        };
         let watch = Call::Watch { more: true };
-        for call in [stop, replace, watch, Call::Info, Call::Describe] {
+        for call in [stop, attach, replace, watch, Call::Info, Call::Describe] {
             let bytes = call.to_bytes();
             let (last, body) = bytes.split_last().expect("not empty");
             assert_eq!((*last, Call::parse(body)), (0, Ok(call)));

@@ -7,8 +7,8 @@ mod manifest;
 mod store;
 
 pub(super) use act::{
-    CpArgs, DebugArgs, DebugContainer, DebugVerb, DeleteArgs, ExecArgs, KillArgs, PortForwardArgs,
-    ReplayArgs, StopArgs,
+    AttachArgs, CpArgs, DebugArgs, DebugContainer, DebugVerb, DeleteArgs, ExecArgs, KillArgs,
+    PortForwardArgs, ReplayArgs, StopArgs,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(super) use look::{EventsArgs, GetArgs, LogsArgs, PodArgs, WaitArgs, WhyArgs};
@@ -113,6 +113,8 @@ pub(super) enum Verb {
     Logs(LogsArgs),
     /// Run a command in a container
     Exec(ExecArgs),
+    /// Show what a container writes from now on, and give it what it reads
+    Attach(AttachArgs),
     /// Copy files to or from a container
     Cp(CpArgs),
     /// Stop a pod; its status and logs stay

@@ -195,6 +195,12 @@ pub(super) fn refused(error: ClientError) -> Failed {
             let text = format!("the pod has a container `{name}` already");
             Failed::new(Code::Conflict, text)
         }
+        ClientError::Refused(Refusal::InputTaken(name)) => {
+            let text = format!(
+                "standard input of container `{name}` has been given to another client, once for all (stdinOnce)"
+            );
+            Failed::new(Code::Conflict, text).hint("attach without -i to see its output")
+        }
         ClientError::Refused(Refusal::PodEnded) => Failed::new(Code::Failed, "the pod has ended"),
         other => other.into(),
     }

@@ -4,6 +4,7 @@
 //! The hidden verbs are this program's other lives: keeper, supervisor, helpers for images, networks and probes.
 
 mod args;
+mod attach;
 mod check;
 mod cp;
 mod debug;
@@ -85,6 +86,7 @@ fn command() -> u8 {
         Verb::Run(args) => run::run(&settings, &args),
         Verb::Get(args) => get::get(&settings, &args),
         Verb::Logs(args) => logs::logs(&settings, &args),
+        Verb::Attach(args) => attach::attach(&settings, &args),
         Verb::Exec(args) => exec::exec(&settings, &args),
         Verb::Cp(args) => cp::cp(&settings, &args),
         Verb::Stop(args) => stop::stop(&settings, &args),

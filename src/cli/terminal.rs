@@ -3,7 +3,7 @@
 use crate::cli::exit::{Code, Failed, cannot};
 use crate::cli::wait_child::Wait;
 use crate::stdio::{self, ConsoleError, ConsoleSocket};
-use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -27,9 +27,12 @@ pub(super) struct Terminal {
 /// A terminal of a container that is being shown.
 pub(super) struct Screen {
     master: File,
-    printer: JoinHandle<()>,
-    cooked: Option<Termios>,
+    printer: JoinHandle<bool>,
+    raw: Option<Raw>,
 }
+
+/// Our terminal, raw as long as this lives.
+pub(super) struct Raw(Termios);
 
 impl Terminal {
     /// Listens in a directory that only we can enter. There is a [`Wait`] already: the thread that listens would otherwise take
@@ -64,11 +67,7 @@ impl Terminal {
         let clone = || master.try_clone().map_err(cannot("share the terminal"));
         let (reader, writer) = (clone()?, clone()?);
         let printer = std::thread::spawn(move || copy(reader, io::stdout()));
-        let cooked = if with_input && isatty(io::stdin()) {
-            make_raw()
-        } else {
-            None
-        };
+        let raw = if with_input { Raw::new() } else { None };
         if with_input {
             // It waits for what is typed until this process ends.
             std::thread::spawn(move || copy(io::stdin(), writer));
@@ -76,7 +75,7 @@ impl Terminal {
         Ok(Screen {
             master,
             printer,
-            cooked,
+            raw,
         })
     }
 }
@@ -87,7 +86,8 @@ pub(super) fn size() -> (u16, u16) {
     size.map_or((24, 80), |size| (size.ws_row, size.ws_col))
 }
 
-fn fit(master: &File) {
+/// Gives a container's terminal the size of ours.
+pub(super) fn fit(master: &File) {
     let (rows, columns) = size();
     // A terminal that cannot be resized is still one.
     let _ = stdio::resize(master.as_fd(), rows, columns);
@@ -103,27 +103,34 @@ impl Screen {
     pub fn close(self) {
         drop(self.master);
         let _ = self.printer.join();
-        if let Some(cooked) = self.cooked {
-            let _ = tcsetattr(io::stdin(), OptionalActions::Flush, &cooked);
-        }
+        drop(self.raw);
     }
 }
 
-/// Makes our terminal raw; gives how it was.
-fn make_raw() -> Option<Termios> {
-    let cooked = tcgetattr(io::stdin()).ok()?;
-    let mut raw = cooked.clone();
-    raw.make_raw();
-    tcsetattr(io::stdin(), OptionalActions::Flush, &raw).ok()?;
-    Some(cooked)
+impl Raw {
+    /// `None` if our standard input is no terminal.
+    pub fn new() -> Option<Raw> {
+        let cooked = tcgetattr(io::stdin()).ok()?;
+        let mut raw = cooked.clone();
+        raw.make_raw();
+        tcsetattr(io::stdin(), OptionalActions::Flush, &raw).ok()?;
+        Some(Raw(cooked))
+    }
 }
 
-/// Copies until the end, or until either side fails: a terminal whose last user is gone fails to read.
-fn copy(mut from: impl Read, mut to: impl Write) {
+impl Drop for Raw {
+    fn drop(&mut self) {
+        let _ = tcsetattr(io::stdin(), OptionalActions::Flush, &self.0);
+    }
+}
+
+/// Copies until the end, or until either side fails: a terminal whose last user is gone fails to read. Whether all was taken.
+pub(super) fn copy(mut from: impl Read, mut to: impl Write) -> bool {
     let mut block = vec![0; BLOCK_BYTES];
     while let Ok(n @ 1..) = from.read(&mut block) {
         if to.write_all(&block[..n]).and_then(|()| to.flush()).is_err() {
-            return;
+            return false;
         }
     }
+    true
 }

@@ -142,6 +142,8 @@ pub enum Refusal {
     PodEnded,
     /// It has a container of that name already.
     NameTaken(String),
+    /// Its standard input has been given to a client: once, as it says.
+    InputTaken(String),
 }
 
 /// One line of the event log. Source: Kubernetes `core/v1` Event, without its bookkeeping.

@@ -3,6 +3,7 @@
 //! ```text
 //!  container ──pipe──► pump ──► Framer ──► LogFile ──► <logs>/<ns>_<pod>_<uid>/<container>/<n>.log ──► print, follow
 //!  container ──pty───►  (one stream)                   rotated, pruned
+//!                        └──► taps: who is attached
 //! ```
 //!
 //! Invariants: a record is written whole or not at all; a line is never lost or split by a rotation; whatever happens to the
@@ -19,6 +20,7 @@ mod pump;
 mod read;
 mod relay;
 mod rotation;
+mod tap;
 mod termination;
 
 pub use cri::{MAX_CONTENT_BYTES, Record, Stream, timestamp};
@@ -32,4 +34,5 @@ pub use pipe::{ConsoleError, ConsoleSocket, StdioEnds, StdioPipes, resize};
 pub use pump::{PumpReport, Stop, pump};
 pub use read::{LogQuery, last_lines, print};
 pub use relay::{open_input, open_output, relay};
+pub use tap::{Tap, Tapped};
 pub use termination::{MESSAGE_BYTES, create_message_file, cut_message, termination_message};

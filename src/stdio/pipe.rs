@@ -14,7 +14,7 @@ use tokio::net::{UnixListener, UnixStream};
 
 /// Bytes a pipe holds while nobody reads: what may be written during a restart of the supervisor without waiting. It is the most
 /// that an unprivileged user may ask for. Source: `/proc/sys/fs/pipe-max-size`.
-const PIPE_BYTES: usize = 1024 * 1024;
+pub(super) const PIPE_BYTES: usize = 1024 * 1024;
 /// Bytes of a socket's path with its final zero. Source: unix(7).
 const SOCKET_PATH_BYTES: usize = 108;
 /// Bytes of the text that comes with the terminal; runc sends the name of the terminal.

@@ -7,6 +7,7 @@
 use crate::base::Bytes;
 use crate::stdio::cri::{Framer, Stream, timestamp};
 use crate::stdio::file::{LogCounters, LogFile};
+use crate::stdio::tap::{Tap, Taps};
 use crate::sys;
 use std::future::Future;
 use std::io;
@@ -15,6 +16,7 @@ use std::pin::pin;
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc;
 
 /// Bytes of the first read after a pause: a page holds what most containers say at once.
 const READ_BYTES_MIN: usize = 4 * 1024;
@@ -48,12 +50,14 @@ pub struct PumpReport {
     pub cut: bool,
 }
 
-/// Pumps `stdout` and `stderr` (or a terminal as `stdout`) into `log` until both end, or until `stop` says so.
+/// Pumps `stdout` and `stderr` (or a terminal as `stdout`) into `log` until both end, or until `stop` says so; from when they come,
+/// to each of `tapping`, too.
 /// *Errors*: none; an output that cannot be read has ended, a batch that cannot be written is counted as lost or waits.
 pub async fn pump(
     stdout: OwnedFd,
     stderr: Option<OwnedFd>,
     mut log: LogFile,
+    mut tapping: mpsc::Receiver<Tap>,
     stop: impl Future<Output = Stop>,
 ) -> PumpReport {
     let counters = log.counters();
@@ -75,6 +79,7 @@ pub async fn pump(
     let mut stop = pin!(stop);
     let mut ended = false;
     let mut err_first = false;
+    let mut taps = Taps::default();
     let mut deadline = pin!(tokio::time::sleep(DRAIN_TIME));
     let mut cut = false;
     while out.is_some() || err.is_some() {
@@ -95,6 +100,10 @@ pub async fn pump(
                 cut = true;
                 break;
             }
+            Some(tap) = tapping.recv() => {
+                taps.add(tap, [held(&out), held(&err)]);
+                continue;
+            }
             () = tokio::time::sleep(DISK_RETRY), if waits => {
                 waits = !written(&mut log, &mut batch, &out, &err);
                 continue;
@@ -111,7 +120,7 @@ pub async fn pump(
         err_first = !err_first;
         match chosen
             .as_mut()
-            .map(|output| output.read_into(&mut log, &mut batch))
+            .map(|output| output.read_into(&mut log, &mut batch, &mut taps))
         {
             Some(Read::Bytes(n)) => counters.add_read(n),
             Some(Read::NotNow) => {
@@ -220,7 +229,7 @@ impl Output {
     }
 
     /// One read, framed into `batch`.
-    fn read_into(&mut self, log: &mut LogFile, batch: &mut Bytes) -> Read {
+    fn read_into(&mut self, log: &mut LogFile, batch: &mut Bytes, taps: &mut Taps) -> Read {
         self.buffer.resize(self.next_read_bytes, 0);
         let (stream, buffer) = (self.framer.stream(), &mut self.buffer);
         let take = |source: &OwnedFd| log.take(stream, source.as_fd(), buffer);
@@ -228,6 +237,7 @@ impl Output {
             Ok(0) => Read::End,
             Ok(n) => {
                 frame(&mut self.framer, &self.buffer[..n], batch);
+                taps.tell(stream, &self.buffer[..n]);
                 if n == self.buffer.len() {
                     self.next_read_bytes = (n * 4).min(READ_BYTES_MAX);
                 }

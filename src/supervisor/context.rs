@@ -17,6 +17,11 @@ use tokio::sync::mpsc;
 /// Where `Localhost` seccomp profiles are.
 pub const SECCOMP_PROFILES: &str = "/etc/podshim/seccomp";
 
+/// Under which name the keeper holds an instance's standard input: no instance has a slash in its name.
+pub(super) fn input_of(instance: &InstanceId) -> InstanceId {
+    InstanceId(format!("{instance}/stdin"))
+}
+
 /// The pod and the tools to run it.
 #[derive(Clone, Debug)]
 pub(super) struct Context {
@@ -71,9 +76,25 @@ impl Context {
         let _ = link::send(self.keeper.as_fd(), b'H', &instance.0, fds);
     }
 
+    /// The same of the end that writes an instance's standard input, which is held by itself: it may be given away before.
+    pub fn hold_input(&self, instance: &InstanceId, fd: BorrowedFd<'_>) {
+        self.hold(&input_of(instance), &[fd]);
+    }
+
     /// Lets the keeper close what it held.
     pub fn release(&self, instance: &InstanceId) {
         let _ = link::send(self.keeper.as_fd(), b'D', &instance.0, &[]);
+        if self
+            .container_of(instance)
+            .is_some_and(|c| c.stdin && !c.tty)
+        {
+            self.release_input(instance);
+        }
+    }
+
+    /// The same of an instance's standard input.
+    pub fn release_input(&self, instance: &InstanceId) {
+        let _ = link::send(self.keeper.as_fd(), b'D', &input_of(instance).0, &[]);
     }
 
     /// The small files of the pod and its volumes.

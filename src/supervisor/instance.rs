@@ -9,7 +9,7 @@ use crate::image;
 use crate::manifest::{Container, Profile};
 use crate::pod::{Failure, FailureReason, InstanceKind};
 use crate::runtime::{CreateCall, InitIo, Quirks, RuntimeError};
-use crate::stdio::{self, ConsoleSocket, LogFile, StdioPipes};
+use crate::stdio::{self, ConsoleSocket, LogFile, StdioEnds, StdioPipes};
 use crate::supervisor::context::{Context, failure, other, plain, runtime_failure};
 use crate::supervisor::early::{self, Rest};
 use crate::supervisor::{FileId, Hands, Process, parts, sandbox};
@@ -43,6 +43,8 @@ pub(super) struct Created {
 pub(super) struct Output {
     pub stdout: OwnedFd,
     pub stderr: Option<OwnedFd>,
+    /// Its terminal, or the end that writes its standard input, if that is open.
+    pub input: Option<OwnedFd>,
     pub log: LogFile,
 }
 
@@ -332,7 +334,7 @@ fn writable_image_volumes(
 
 /// The container's ends for the runtime, and ours.
 struct Stdio {
-    ours: Option<(OwnedFd, OwnedFd)>,
+    ours: Option<StdioEnds>,
     console: Option<ConsoleSocket>,
     log: LogFile,
 }
@@ -369,9 +371,10 @@ fn open_stdio(
         container: theirs,
     } = StdioPipes::new(container.stdin)
         .map_err(|e| bundle_failure("cannot make the container's pipes", &e))?;
-    let mut held = vec![ours.stdout.as_fd(), ours.stderr.as_fd()];
-    held.extend(ours.stdin.as_ref().map(AsFd::as_fd));
-    context.hold(instance, &held);
+    context.hold(instance, &[ours.stdout.as_fd(), ours.stderr.as_fd()]);
+    if let Some(stdin) = &ours.stdin {
+        context.hold_input(instance, stdin.as_fd());
+    }
     let stdin = theirs.stdin.ok_or_else(|| {
         bundle_failure(
             "cannot open standard input",
@@ -386,7 +389,7 @@ fn open_stdio(
     Ok((
         io,
         Stdio {
-            ours: Some((ours.stdout, ours.stderr)),
+            ours: Some(ours),
             console: None,
             log,
         },
@@ -396,16 +399,20 @@ fn open_stdio(
 impl Stdio {
     /// What its pipes are, to find them again in the container.
     fn pipes(&self) -> Option<[FileId; 2]> {
-        let (stdout, stderr) = self.ours.as_ref()?;
-        Some([FileId::of(stdout).ok()?, FileId::of(stderr).ok()?])
+        let ours = self.ours.as_ref()?;
+        Some([
+            FileId::of(&ours.stdout).ok()?,
+            FileId::of(&ours.stderr).ok()?,
+        ])
     }
 
     /// What the pump reads: our pipe ends, or the terminal that the runtime has sent by now.
     async fn connect(self, context: &Context, instance: &InstanceId) -> Result<Output, Failure> {
-        if let Some((stdout, stderr)) = self.ours {
+        if let Some(ours) = self.ours {
             return Ok(Output {
-                stdout,
-                stderr: Some(stderr),
+                stdout: ours.stdout,
+                stderr: Some(ours.stderr),
+                input: ours.stdin,
                 log: self.log,
             });
         }
@@ -419,6 +426,7 @@ impl Stdio {
             .map_err(|e| bundle_failure("cannot receive the container's terminal", &e))?;
         context.hold(instance, &[master.as_fd()]);
         Ok(Output {
+            input: master.try_clone().ok(),
             stdout: master,
             stderr: None,
             log: self.log,

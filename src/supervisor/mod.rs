@@ -10,6 +10,7 @@
 //! One task owns the machine; operations are tasks of one `JoinSet`, each ends in one `Input::Done`. Recovery is the normal path:
 //! a supervisor reads the snapshot, looks at the world, and goes on.
 
+mod attach;
 mod context;
 mod disk;
 mod early;
@@ -43,6 +44,7 @@ mod strays;
 pub mod task;
 mod world;
 
+pub use attach::Attached;
 pub use context::SECCOMP_PROFILES;
 pub use disk::{MEASURE_VERB, Measured, Parts};
 pub use error::{End, KeeperError, SupervisorError};

@@ -3,6 +3,7 @@
 use crate::base::{Exit, InstanceId};
 use crate::pod::{Input, Machine, Observed};
 use crate::store::{ExitRecord, read_exits};
+use crate::supervisor::context::input_of;
 use crate::supervisor::instance::Output;
 use crate::supervisor::world::{Completion, Live, World, start_pump};
 use crate::supervisor::{Process, mounts, pipes, sandbox};
@@ -97,7 +98,10 @@ impl World {
                 None if pidfd.is_some() => self.find_output(&instance, process),
                 None => None,
             };
-            let output = fds.and_then(|fds| self.reopen(&instance, process.attempt, fds));
+            let input = held
+                .remove(&input_of(&instance))
+                .and_then(|mut fds| fds.pop());
+            let output = fds.and_then(|fds| self.reopen(&instance, process.attempt, fds, input));
             if output.is_none()
                 && let Some(container) = self.context.container_of(&instance)
             {
@@ -169,12 +173,21 @@ impl World {
     }
 
     /// The output of an instance that a predecessor read.
-    fn reopen(&self, instance: &InstanceId, attempt: u32, fds: Vec<OwnedFd>) -> Option<Output> {
+    fn reopen(
+        &self,
+        instance: &InstanceId,
+        attempt: u32,
+        fds: Vec<OwnedFd>,
+        input: Option<OwnedFd>,
+    ) -> Option<Output> {
         let container = self.context.container_of(instance)?;
         let log = self.context.open_log(&container.name, attempt).ok()?;
         let mut fds = fds.into_iter();
+        let stdout = fds.next()?;
+        let terminal = container.tty.then(|| stdout.try_clone().ok()).flatten();
         Some(Output {
-            stdout: fds.next()?,
+            input: terminal.or(input),
+            stdout,
             stderr: fds.next().filter(|_| !container.tty),
             log,
         })

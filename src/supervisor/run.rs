@@ -235,6 +235,7 @@ impl Loop {
                 }
                 Some(asked) = self.asked.recv() => match asked {
                     Asked::Request(request, reply) => self.ask(request, Some(reply)),
+                    Asked::Attach(name, input, reply) => drop(reply.send(self.world.attach(&name, input))),
                     Asked::Replace(program, reply) => drop(reply.send(self.replace(&program))),
                 },
                 () = sleep_until(self.leave_by) => {}

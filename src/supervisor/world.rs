@@ -6,7 +6,7 @@ use crate::manifest::{Container, ProbeKind};
 use crate::pod::{
     DiskUse, Failure, InstanceKind, Machine, OpId, Outcome, ProbeAnswer, Refusal, RequestId,
 };
-use crate::stdio::{PumpReport, Stop};
+use crate::stdio::{PumpReport, Stop, Tap};
 use crate::store::ExitRecord;
 use crate::supervisor::context::Context;
 use crate::supervisor::early::Rest;
@@ -20,8 +20,11 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
+
+/// Those who attach at once and are not taken yet: the pump takes each within microseconds.
+const MAX_TAPPING: usize = 4;
 
 /// Everything outside the machine. Owned by the loop alone.
 pub(super) struct World {
@@ -93,6 +96,10 @@ impl Drop for Live {
 /// The task that moves an instance's output into its log.
 pub(super) struct Pump {
     pub stop: oneshot::Sender<Stop>,
+    /// Takes those who attach.
+    pub taps: mpsc::Sender<Tap>,
+    /// The instance's terminal, or the end that writes its standard input.
+    pub input: Option<OwnedFd>,
     pub task: JoinHandle<PumpReport>,
 }
 
@@ -282,12 +289,19 @@ impl World {
 /// Starts to move an instance's output into its log.
 pub(super) fn start_pump(output: Output) -> Pump {
     let (stop, stopped) = oneshot::channel();
+    let (taps, tapping) = mpsc::channel(MAX_TAPPING);
     let wait = async { stopped.await.unwrap_or(Stop::HandedOver) };
     let task = tokio::spawn(crate::stdio::pump(
         output.stdout,
         output.stderr,
         output.log,
+        tapping,
         wait,
     ));
-    Pump { stop, task }
+    Pump {
+        stop,
+        taps,
+        input: output.input,
+        task,
+    }
 }

@@ -1,7 +1,8 @@
 //! The verbs, as somebody at a terminal uses them.
 
 use crate::support::{
-    IMAGE, background, cgroups_of, images, on_each_runtime, pod, run, sh, state, until, with,
+    IMAGE, at_terminal, background, cgroups_of, images, on_each_runtime, pod, run, sh, state,
+    until, with,
 };
 use k8s_openapi::api::core::v1 as core;
 use serde_json::{Value, json};
@@ -123,22 +124,7 @@ fn exec_gives_a_terminal() {
         };
         let script = format!("tty; {size}; exit 7");
         let inner = host.command(["exec", "-it", "p", "-c", "c", "--", "sh", "-c", &script]);
-        let line: Vec<String> = std::iter::once(inner.get_program())
-            .chain(inner.get_args())
-            .map(|word| format!("'{}'", word.to_string_lossy()))
-            .collect();
-        let mut outer = Command::new("script");
-        outer.args([
-            "-qefc",
-            &format!("stty rows 33 cols 99; {}", line.join(" ")),
-            "/dev/null",
-        ]);
-        outer.envs(
-            inner
-                .get_envs()
-                .filter_map(|(name, value)| Some((name, value?))),
-        );
-        let ran = run(&mut outer).expect(7);
+        let ran = run(&mut at_terminal(&inner)).expect(7);
         assert!(
             ran.stdout.contains("/dev/pts/") && ran.stdout.contains("33 99"),
             "{}",

@@ -169,6 +169,20 @@ fn line(command: &Command) -> String {
     words.join(" ")
 }
 
+/// The same command at a terminal of 33 rows and 99 columns.
+pub fn at_terminal(command: &Command) -> Command {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let words: Vec<String> = words
+        .map(|word| format!("'{}'", word.to_string_lossy()))
+        .collect();
+    let line = format!("stty rows 33 cols 99; exec {}", words.join(" "));
+    let mut outer = Command::new("script");
+    outer.args(["-qefc", &line, "/dev/null"]);
+    let set = command.get_envs();
+    outer.envs(set.filter_map(|(name, value)| Some((name, value?))));
+    outer
+}
+
 /// Runs a command to its end.
 #[track_caller]
 pub fn run(command: &mut Command) -> Ran {

@@ -10,7 +10,7 @@ mod leftovers;
 mod pod;
 mod random;
 
-pub use command::{Background, Ran, background, run, run_with_input, until};
+pub use command::{Background, Ran, at_terminal, background, run, run_with_input, until};
 pub use host::{Host, on_each_runtime, program, remove_cgroups, runtimes};
 pub use image::{IMAGE, NGINX, images};
 pub use leftovers::{

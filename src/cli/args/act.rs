@@ -35,6 +35,24 @@ pub(in crate::cli) struct ExecArgs {
     pub command: Vec<String>,
 }
 
+/// It ends with the container, and with its exit code. Ctrl-C only leaves; at a container's terminal, where that is the container's,
+/// Ctrl-P Ctrl-Q does.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct AttachArgs {
+    /// Pod, or pod/container
+    #[arg(value_name = "POD")]
+    pub pod: String,
+    /// Which container
+    #[arg(short, long)]
+    pub container: Option<String>,
+    /// Give it our standard input
+    #[arg(short = 'i', long)]
+    pub stdin: bool,
+    /// Our terminal becomes the container's
+    #[arg(short = 't', long, requires = "stdin")]
+    pub tty: bool,
+}
+
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CpArgs {
     /// A path, [namespace/]pod[/container]:path, or - for a tar archive on standard input
