@@ -2,6 +2,7 @@
 //! capabilities and environment, but for what is asked.
 
 use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
 
 /// What to run.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +46,24 @@ pub fn exec_process(config: &Value, input: &ExecInput<'_>) -> Option<Value> {
     Some(process)
 }
 
+/// Where the program of a process is looked for, as paths below its root: its own path, or one for each directory of its `PATH`.
+/// Source: runc and execvp(3); a directory without a name is the working directory.
+pub fn program_paths(process: &Value) -> Vec<PathBuf> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let (program, cwd) = (text(&process["args"][0]), text(&process["cwd"]));
+    let below = |directory: &str| Path::new("/").join(&cwd).join(directory).join(&program);
+    if program.contains('/') {
+        return vec![below("")];
+    }
+    let env = process["env"].as_array();
+    let mut entries = env.into_iter().flatten().filter_map(Value::as_str);
+    let path = entries.find_map(|entry| entry.strip_prefix("PATH="));
+    path.into_iter()
+        .flat_map(|path| path.split(':'))
+        .map(below)
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,5 +105,25 @@ mod tests {
         assert_eq!(other["consoleSize"], json!({ "height": 33, "width": 99 }));
         assert_eq!(other["noNewPrivileges"], json!(true));
         assert_eq!(exec_process(&json!({}), &plain), None);
+    }
+
+    #[test]
+    fn a_program_is_looked_for_where_the_kernel_would() {
+        let paths = |program: &str, path: &str| {
+            let process = json!({ "args": [program], "cwd": "/w", "env": ["A=1", path] });
+            let paths = program_paths(&process);
+            paths
+                .iter()
+                .map(|p| p.display().to_string())
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        assert_eq!(
+            paths("sh", "PATH=/bin:/usr/bin:"),
+            "/bin/sh /usr/bin/sh /w/sh"
+        );
+        assert_eq!(paths("bin/sh", "PATH=/bin"), "/w/bin/sh");
+        assert_eq!(paths("/bin/sh", "PATH=/usr"), "/bin/sh");
+        assert_eq!(paths("sh", "B=2"), "");
     }
 }

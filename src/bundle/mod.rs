@@ -37,7 +37,7 @@ pub use cgroup::{PodCgroup, pod_cgroup};
 pub use devices::has_privileged;
 pub use env::env_files;
 pub use error::{BundleError, NonRootRule, Reason};
-pub use exec::{ExecInput, exec_process};
+pub use exec::{ExecInput, exec_process, program_paths};
 pub use files::{hostname_file, hosts_file};
 pub use hostname::kernel_hostname;
 pub use image::{effective_stop_signal, image_volumes};

@@ -4,6 +4,7 @@
 //! command is the child of a process of ours, which is a subreaper. Otherwise the runtime would copy the output and wait for its
 //! end, which a background process of the command can hold open for ever, and each runtime has exit codes of its own.
 
+use crate::base::InstanceId;
 use crate::bundle::{self, ExecInput};
 use crate::cli::args::ExecArgs;
 use crate::cli::exec_parent::{Job, Parent};
@@ -14,7 +15,10 @@ use crate::cli::terminal::{self, Terminal};
 use crate::cli::wait_child::Wait;
 use crate::runtime::{CgroupError, Driver, Layout, PodCgroup, kill_exec};
 use crate::supervisor::{PodRecord, exec_start};
-use std::path::Path;
+use crate::sys::{self, Leaving};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Every error of our own is 125, lest it be taken for the command's.
@@ -57,17 +61,36 @@ fn execute(settings: &Settings, args: &ExecArgs) -> Outcome {
     };
     let console = terminal.as_ref().map(Terminal::socket);
     let start = exec_start(&pod.dir, &driver, instance, &input, place.path(), console)?;
+    let is_there = || has_program(&pod, instance, &start.program_paths);
     let mut parent = parent.order(&start)?;
     if let Some(terminal) = terminal
         && parent.runs(&mut wait)?
     {
         wait.screen = Some(terminal.show(args.stdin)?);
     }
-    let ended = parent.ended(&mut wait);
+    let ended = parent.ended(&mut wait, is_there);
     if let Some(screen) = wait.screen {
         screen.close();
     }
     ended
+}
+
+/// Whether one of these paths leads somewhere in the container; what cannot be looked at is taken to.
+fn has_program(pod: &PodRecord, instance: &InstanceId, paths: &[PathBuf]) -> bool {
+    let process = pod
+        .snapshot
+        .as_ref()
+        .and_then(|s| s.hands.processes.get(instance));
+    let root = process.map(|process| format!("/proc/{}/root", process.pid));
+    let Some(Ok(root)) = root.map(std::fs::File::open) else {
+        return true;
+    };
+    let found = |path: &PathBuf| {
+        let below = path.strip_prefix("/").unwrap_or(path);
+        sys::open_beneath(&root, below, OFlags::PATH, Leaving::Rebased)
+    };
+    let is_missing = |errno| matches!(errno, Errno::NOENT | Errno::NOTDIR);
+    paths.is_empty() || paths.iter().any(|path| !found(path).is_err_and(is_missing))
 }
 
 /// Reads `uid` or `uid:gid`.

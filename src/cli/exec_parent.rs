@@ -25,6 +25,8 @@ use std::time::Duration;
 const TIMED_OUT: u8 = 124;
 /// Exit code when the runtime could not run the command. Source: POSIX shells, "found but cannot be executed".
 const NOT_RUN: u8 = 126;
+/// Exit code when there is nothing to run. Source: POSIX shells, "not found".
+const NOT_FOUND: u8 = 127;
 /// What is told when the command runs; after it comes only what went wrong.
 const RUNS: u8 = b'R';
 
@@ -56,6 +58,8 @@ pub(super) struct Parent {
 pub(super) struct Busy {
     pid: u32,
     told: PipeReader,
+    /// It has been told that the command runs.
+    runs: bool,
 }
 
 impl Parent {
@@ -83,6 +87,7 @@ impl Parent {
         Ok(Busy {
             pid: self.pid,
             told: self.told,
+            runs: false,
         })
     }
 }
@@ -93,11 +98,12 @@ impl Busy {
         wait.readable(self.pid, &self.told)?;
         let mut word = [0];
         let count = self.told.read(&mut word);
-        Ok(count.map_err(cannot("hear of the command"))? > 0 && word[0] == RUNS)
+        self.runs = count.map_err(cannot("hear of the command"))? > 0 && word[0] == RUNS;
+        Ok(self.runs)
     }
 
-    /// The exit code of the command.
-    pub fn ended(mut self, wait: &mut Wait) -> Result<u8, Failed> {
+    /// The exit code of the command. Where it did not run, `is_there` says whether there is such a program.
+    pub fn ended(mut self, wait: &mut Wait, is_there: impl FnOnce() -> bool) -> Result<u8, Failed> {
         let code = match wait.exit(self.pid)? {
             Some(Exit::Code(code)) => code,
             Some(lost) => return Err(Failed::new(Code::Own, Lost(lost))),
@@ -106,7 +112,9 @@ impl Busy {
         let mut said = String::new();
         let read = self.told.read_to_string(&mut said);
         read.map_err(cannot("hear of the command"))?;
-        match said.strip_prefix(char::from(RUNS)).unwrap_or(&said) {
+        let told = said.strip_prefix(char::from(RUNS));
+        match told.unwrap_or(&said) {
+            "" if code == NOT_RUN && !self.runs && told.is_none() && !is_there() => Ok(NOT_FOUND),
             "" => Ok(code),
             problem => Err(Failed::new(Code::Own, problem)),
         }

@@ -33,6 +33,8 @@ pub struct ExecStart {
     pub argv: Vec<OsString>,
     /// Where it then writes the id of the command's process.
     pub pid_file: PathBuf,
+    /// Where its program may be, below the root of the container.
+    pub program_paths: Vec<PathBuf>,
 }
 
 /// Makes the process that `input` describes of the container's own, and writes it into `place`, a directory for this command alone.
@@ -57,5 +59,9 @@ pub fn exec_start(
         pid_file: &pid_file,
         console,
     })?;
-    Ok(ExecStart { argv, pid_file })
+    Ok(ExecStart {
+        argv,
+        pid_file,
+        program_paths: bundle::program_paths(&process),
+    })
 }

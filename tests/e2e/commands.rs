@@ -100,12 +100,19 @@ fn exec_passes_input_output_and_the_exit_code() {
             "",
             "no -i, no input"
         );
-        let absent = host.podshim(["exec", "p", "--", "/absent"]);
-        assert_ne!(
-            absent.code,
-            Some(0),
-            "the runtime has its own number for it"
-        );
+        for (program, code) in [
+            ("/absent", 127),
+            ("absent", 127),
+            ("/etc/passwd/absent", 127),
+            ("/etc/passwd", 126),
+            ("/tmp", 126),
+        ] {
+            for flag in ["-i", "-t"] {
+                host.podshim(["exec", flag, "p", "--", program])
+                    .expect(code);
+            }
+        }
+        pod.exec("c", "exit 126").expect(126);
         host.podshim(["exec", "p", "-c", "absent", "--", "true"])
             .expect(125);
         // A child that keeps the output open does not hold exec up.
