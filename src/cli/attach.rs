@@ -12,22 +12,19 @@ use crate::base::InstanceId;
 use crate::cli::args::AttachArgs;
 use crate::cli::exit::{Code, Failed, Outcome, cannot};
 use crate::cli::settings::Settings;
-use crate::cli::terminal::{Raw, copy, fit};
+use crate::cli::terminal::{Input, Raw, copy, fit, type_into};
 use crate::cli::{follow, pods, report};
 use crate::pod::{ContainerState, PodView, Refusal};
 use crate::supervisor::PodRecord;
 use crate::sys;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use std::fs::File;
-use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::{self, IsTerminal};
+use std::os::fd::OwnedFd;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::Duration;
 
-/// Ctrl-P Ctrl-Q. Source: docker and podman, `--detach-keys`.
-const DETACH_KEYS: [u8; 2] = [0x10, 0x11];
 /// How long the end of a container may be told after the end of its output; a supervisor takes milliseconds.
 const LINGER: Duration = Duration::from_secs(1);
 /// Tries to reach a supervisor that is being started, [`follow::RETRY`] apart.
@@ -105,12 +102,13 @@ fn enter(settings: &Settings, args: &AttachArgs) -> Outcome {
 
 /// Our terminal becomes the container's: raw, and of one size. `None` if we have none.
 fn at_terminal(terminal: &OwnedFd, tell: &Sender<Event>) -> Result<Option<Raw>, Failed> {
-    // Before any thread starts, so that only one of ours takes them.
+    if !io::stdin().is_terminal() {
+        return Ok(None);
+    }
+    // Before any thread starts, so that only one of ours takes them; and before the terminal is raw, which they would leave raw.
     let caught = [Signal::SIGWINCH, Signal::SIGTERM, Signal::SIGHUP];
     let mut signals = sys::block_signals(&caught).map_err(cannot("block signals"))?;
-    let Some(raw) = Raw::new() else {
-        return Ok(None);
-    };
+    let raw = Raw::new();
     let terminal = terminal.try_clone().map_err(cannot("share the terminal"))?;
     let terminal = File::from(terminal);
     fit(&terminal);
@@ -124,55 +122,7 @@ fn at_terminal(terminal: &OwnedFd, tell: &Sender<Event>) -> Result<Option<Raw>, 
             }
         }
     });
-    Ok(Some(raw))
-}
-
-/// Copies our input; whether the keys to leave were typed. Its end is the end of the container's, too, if that was given to us.
-fn type_into(mut to: Input, may_leave: bool) -> bool {
-    if !may_leave {
-        copy(io::stdin(), to);
-        return false;
-    }
-    let (mut byte, mut typed) = ([0], 0);
-    while let Ok(1) = io::stdin().read(&mut byte) {
-        if byte[0] == DETACH_KEYS[typed] {
-            typed += 1;
-            if typed == DETACH_KEYS.len() {
-                return true;
-            }
-            continue;
-        }
-        let held = &DETACH_KEYS[..std::mem::take(&mut typed)];
-        if to
-            .write_all(held)
-            .and_then(|()| to.write_all(&byte))
-            .is_err()
-        {
-            break;
-        }
-    }
-    false
-}
-
-/// The container's end of what we read. Writing to its terminal does not wait by itself, for the supervisor's sake.
-struct Input(OwnedFd);
-
-impl Write for Input {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        loop {
-            match nix::unistd::write(&self.0, bytes) {
-                Err(nix::Error::EAGAIN) => {
-                    let mut ready = [PollFd::new(self.0.as_fd(), PollFlags::POLLOUT)];
-                    poll(&mut ready, PollTimeout::NONE)?;
-                }
-                done => return Ok(done?),
-            }
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    Ok(raw)
 }
 
 /// One container of which output is shown.

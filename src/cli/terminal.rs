@@ -3,16 +3,19 @@
 use crate::cli::exit::{Code, Failed, cannot};
 use crate::cli::wait_child::Wait;
 use crate::stdio::{self, ConsoleError, ConsoleSocket};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How long the runtime may take to send the terminal: as long as a create.
 const DEADLINE: Duration = Duration::from_secs(60);
+/// Ctrl-P Ctrl-Q. Source: docker and podman, `--detach-keys`.
+const DETACH_KEYS: [u8; 2] = [0x10, 0x11];
 /// Bytes copied at once.
 const BLOCK_BYTES: usize = 16 * 1024;
 
@@ -133,4 +136,52 @@ pub(super) fn copy(mut from: impl Read, mut to: impl Write) -> bool {
         }
     }
     true
+}
+
+/// Copies our input; whether the keys to leave were typed. Its end is the end of the container's, too, if that was given to us.
+pub(super) fn type_into(mut to: Input, may_leave: bool) -> bool {
+    if !may_leave {
+        copy(io::stdin(), to);
+        return false;
+    }
+    let (mut byte, mut typed) = ([0], 0);
+    while let Ok(1) = io::stdin().read(&mut byte) {
+        if byte[0] == DETACH_KEYS[typed] {
+            typed += 1;
+            if typed == DETACH_KEYS.len() {
+                return true;
+            }
+            continue;
+        }
+        let held = &DETACH_KEYS[..std::mem::take(&mut typed)];
+        if to
+            .write_all(held)
+            .and_then(|()| to.write_all(&byte))
+            .is_err()
+        {
+            break;
+        }
+    }
+    false
+}
+
+/// The container's end of what we read. Writing to its terminal does not wait by itself, for the supervisor's sake.
+pub(super) struct Input(pub OwnedFd);
+
+impl Write for Input {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match nix::unistd::write(&self.0, bytes) {
+                Err(nix::Error::EAGAIN) => {
+                    let mut ready = [PollFd::new(self.0.as_fd(), PollFlags::POLLOUT)];
+                    poll(&mut ready, PollTimeout::NONE)?;
+                }
+                done => return Ok(done?),
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
