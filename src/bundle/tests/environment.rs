@@ -2,8 +2,6 @@
 
 use super::*;
 
-// Environment
-
 fn key(kind: ObjectKind, optional: bool) -> EnvVar {
     EnvVar {
         name: "V".to_owned(),

@@ -2,8 +2,6 @@
 
 use super::*;
 
-// Image
-
 #[test]
 fn image_volumes_are_those_without_a_pod_mount() {
     let mut pod = pod();

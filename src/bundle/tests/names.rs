@@ -2,8 +2,6 @@
 
 use super::*;
 
-// Names and files
-
 #[test]
 fn host_names_are_cut_overridden_and_qualified() {
     let host = host();

@@ -9,8 +9,6 @@ fn amounts(pairs: &[(&str, &str)]) -> BTreeMap<String, Quantity> {
         .collect()
 }
 
-// Resources
-
 #[test]
 fn oom_scores_follow_class_and_request() {
     let score = |requests: &[(&str, &str)], limits: &[(&str, &str)]| {

@@ -2,8 +2,6 @@
 
 use super::*;
 
-// Users
-
 #[test]
 fn run_as_non_root_is_refused_with_the_texts_of_the_kubelet() {
     let of = "(pod: \"p_default(0f6a1c2e-5b7d-4e8f-9a01-23456789abcd)\", container: c)";
@@ -80,8 +78,6 @@ fn groups_come_from_pod_and_image_as_the_policy_says() {
         "cannot find user `nobody` in the image's passwd file"
     );
 }
-
-// Confinement
 
 #[test]
 fn a_profile_that_cannot_be_given_is_an_error() {
