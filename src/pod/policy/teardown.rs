@@ -2,7 +2,7 @@
 
 use crate::base::InstanceId;
 use crate::manifest::{RestartPolicy, Role};
-use crate::pod::engine::Presence;
+use crate::pod::engine::{Presence, Slot};
 use crate::pod::policy::Turn;
 use crate::pod::state::{Cause, Sandbox, Teardown};
 use crate::pod::{Action, Phase, Terminated, words};
@@ -108,14 +108,19 @@ impl Turn<'_> {
         for k in 0..self.spec.containers.len() {
             self.wind_down(k, teardown);
         }
-        let empty = |facts: &crate::pod::state::Facts| facts.slot.instance.is_none();
-        if !self.state.containers.iter().all(empty) {
+        let mut slots = self.state.containers.iter().map(|facts| &facts.slot);
+        if !slots.clone().all(Slot::is_over) {
             return;
         }
+        let is_empty = slots.all(|slot| slot.instance.is_none());
         if let Cause::RestartAll { trigger } = teardown.cause {
-            return self.restart_all(trigger);
+            if is_empty {
+                self.restart_all(trigger);
+            }
+            return;
         }
-        if self.lower_sandbox() {
+        // What is left of the containers is files: the sandbox goes meanwhile.
+        if self.lower_sandbox() && is_empty {
             self.conclude(teardown.cause);
         }
     }

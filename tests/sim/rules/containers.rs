@@ -41,7 +41,13 @@ impl Rules {
                 let role = world.pod.container(name).map(|c| c.role);
                 *until = if role == Some(Role::App) { *until } else { 0 };
             }
-            return self.others_gone(world, &Action::Persist);
+            let mut old = world.bodies.values().filter(|body| !same(&body.kind));
+            let gone = old.all(|body| body.being == Being::Removed);
+            return ensure(
+                gone,
+                "nothing of the old containers is in a new sandbox",
+                id,
+            );
         };
         let view = self.view()?;
         ensure(
@@ -124,13 +130,13 @@ impl Rules {
         ensure(harmless, "a running container is not deleted", id)
     }
 
-    /// I2, I10: nothing of the containers is left, and nothing of theirs is in flight.
+    /// I2, I10: no process of a container is left, and no create of one is in flight. Its files may still be removed.
     pub(super) fn others_gone(&self, world: &World, action: &Action) -> Check {
         let mut others = world
             .bodies
             .iter()
             .filter(|(_, b)| b.kind != InstanceKind::Pause);
-        let gone = others.all(|(_, body)| body.being == Being::Removed);
+        let gone = others.all(|(_, body)| matches!(body.being, Being::Ended(_) | Being::Removed));
         ensure(gone, "I2 the sandbox outlives the containers", action)?;
         let busy = world.flights.values().any(|flight| {
             matches!(
