@@ -24,7 +24,7 @@ mod budget {
     const MAX_IDLE_OWN_KIB_UNOPTIMISED: u64 = 6 * 1024;
     /// Calls of the runtime to start pause or a container of a pod that is like one before: `create`, and `start` where that does
     /// more than to open a fifo.
-    const CALLS_PER_START: [(&str, usize); 3] = [("runc", 1), ("crun", 2), ("youki", 2)];
+    const CALLS_PER_START: [(&str, usize); 3] = [("runc", 1), ("crun", 2), ("youki", 1)];
     /// Signals go by pidfd, exits come from the kernel, and these runtimes keep nothing but files.
     const CALLS_PER_END: usize = 0;
     const CALLS_PER_EXEC: usize = 1;

@@ -8,7 +8,7 @@ use crate::sys;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -62,23 +62,11 @@ pub struct Client {
     pending: Vec<u8>,
 }
 
-/// A path to a socket that fits into `sun_path` (108 bytes) however long the directory is. The file must stay open while it is used.
-fn short_path(socket: &Path) -> io::Result<(std::fs::File, PathBuf)> {
-    let (Some(parent), Some(name)) = (socket.parent(), socket.file_name()) else {
-        return Err(io::ErrorKind::InvalidInput.into());
-    };
-    let dir = std::fs::File::open(parent)?;
-    let path = Path::new("/proc/self/fd")
-        .join(dir.as_raw_fd().to_string())
-        .join(name);
-    Ok((dir, path))
-}
-
 /// Makes the listening control socket of a pod, 0600, in place of one that an earlier keeper left. There is always one from now
 /// until the pod is over.
 pub fn listen(dir: &PodDir) -> io::Result<UnixListener> {
     let socket = dir.file("control.sock.new");
-    let (_dir, path) = short_path(&socket)?;
+    let (_dir, path) = sys::short_path(&socket)?;
     match std::fs::remove_file(&socket) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
@@ -94,7 +82,7 @@ impl Client {
     pub fn connect(dir: &PodDir) -> Result<Client, ClientError> {
         let path = dir.file(CONTROL_SOCKET);
         let connect = || {
-            let (_dir, short) = short_path(&path)?;
+            let (_dir, short) = sys::short_path(&path)?;
             UnixStream::connect(short)
         };
         let stream = connect().map_err(|source| ClientError::Io {

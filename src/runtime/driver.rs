@@ -196,9 +196,11 @@ impl Driver {
         call.captured().await.map(|_| ())
     }
 
-    /// The fifo at which the init of a container waits, if to open it is all that is to be done.
+    /// Where the init of a container waits, if to open that is all that is to be done.
     fn gate(&self, id: &InstanceId) -> Option<PathBuf> {
-        let StartGate::Fifo(name) = self.runtime.kind.quirks().start_gate else {
+        let (StartGate::Fifo(name) | StartGate::Socket(name)) =
+            self.runtime.kind.quirks().start_gate
+        else {
             return None;
         };
         let gate = self.root.join(checked(id).ok()?).join(name);
@@ -243,7 +245,7 @@ impl Driver {
         is_plain_name(&id.0)
             && match self.runtime.kind.quirks().start_gate {
                 StartGate::File(gate) | StartGate::Fifo(gate) => dir.join(gate).exists(),
-                StartGate::Status => {
+                StartGate::Socket(_) => {
                     let text = std::fs::read(dir.join("state.json")).unwrap_or_default();
                     let state: serde_json::Value =
                         serde_json::from_slice(&text).unwrap_or_default();

@@ -57,8 +57,9 @@ pub enum StartGate {
     File(&'static str),
     /// At this fifo, which is gone afterwards. To read from it is all that `start` does for a container without OCI hooks.
     Fifo(&'static str),
-    /// Its recorded state, `status` in `state.json`, says `created`. Its socket stays.
-    Status,
+    /// Its recorded state, `status` in `state.json`, says `created`. It listens at this socket, which stays; to connect to it and to
+    /// write the state down is all that `start` does for a container without OCI hooks.
+    Socket(&'static str),
 }
 
 /// runc 1.1.5. `delete --force` of a running container polls for 100 ms: kill by pidfd first, then delete. It refuses a
@@ -105,7 +106,7 @@ const YOUKI: Quirks = Quirks {
     silence_is_no_seccomp: true,
     rro_since: None,
     refuses_hybrid_controllers: false,
-    start_gate: StartGate::Status,
+    start_gate: StartGate::Socket("notify.sock"),
     loopback_up: false,
     short_propagation: true,
     exec_traces: Some("tenant-notify-"),

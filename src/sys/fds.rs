@@ -1,4 +1,4 @@
-//! Messages with file descriptors over a `SOCK_SEQPACKET` pair: one send is one receive, whole or not at all.
+//! Messages with file descriptors over a `SOCK_SEQPACKET` pair: one send is one receive, whole or not at all. Paths of sockets.
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -6,8 +6,10 @@ use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg,
     sendmsg, socketpair,
 };
+use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, PipeReader};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::path::{Path, PathBuf};
 use tokio::io::unix::AsyncFd;
 
 /// Most descriptors one message carries: the three of a container's output, and one to spare.
@@ -74,6 +76,18 @@ pub fn receive(
         return Err(Errno::EMSGSIZE);
     }
     Ok((message.bytes, fds))
+}
+
+/// A path to a socket that fits into `sun_path` (108 bytes) however long the directory is. The file must stay open while it is used.
+pub fn short_path(socket: &Path) -> io::Result<(File, PathBuf)> {
+    let (Some(parent), Some(name)) = (socket.parent(), socket.file_name()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let dir = File::open(parent)?;
+    let path = Path::new("/proc/self/fd")
+        .join(dir.as_raw_fd().to_string())
+        .join(name);
+    Ok((dir, path))
 }
 
 /// Registers a descriptor with the event loop.

@@ -19,7 +19,7 @@ pub use beneath::{Leaving, open_beneath};
 pub use changes::Changes;
 pub use clock::{boot_id, now};
 pub use device_filter::deny_devices;
-pub use fds::{MAX_FDS_PER_MESSAGE, connected_pair, has_hung_up, receive, send, watch};
+pub use fds::{MAX_FDS_PER_MESSAGE, connected_pair, has_hung_up, receive, send, short_path, watch};
 pub use files::{
     Lock, create_dirs, is_still_at, random, remove_unfinished, write_atomic, write_atomic_keeping,
 };

@@ -188,7 +188,7 @@ async fn a_start_that_only_opens_a_gate_asks_no_runtime() {
         let faulty = Faulty::new(&runtime.path);
         let mut world = World::new(runtime).await;
         world.driver.runtime.path = faulty.driver.runtime.path.clone();
-        let has_gate = world.driver.runtime.kind == Kind::Runc;
+        let has_gate = matches!(world.driver.runtime.kind, Kind::Runc | Kind::Youki);
         for (name, has_hooks) in [("f-1", false), ("f-2", true)] {
             world.driver.has_hooks = has_hooks;
             let script = ["sh", "-c", "echo here; exit 5"];
@@ -212,6 +212,31 @@ async fn a_start_that_only_opens_a_gate_asks_no_runtime() {
             assert!(!world.driver.is_waiting_for_start(&id(name)));
             world.delete(name, false).await.expect("deleted");
         }
+        world.cgroup.remove().await.expect("removed");
+    }
+}
+
+#[tokio::test]
+async fn a_start_that_was_cut_off_before_it_was_written_down_is_done_again() {
+    for runtime in real_runtimes().await {
+        if runtime.kind != Kind::Youki {
+            // The gate of others is gone, which says the same.
+            continue;
+        }
+        let world = World::new(runtime).await;
+        let created = world.create("w-1", &["sleep", "1000"]).await;
+        let (pid, _output) = created.expect("created");
+        let state = world.driver.root.join("w-1/state.json");
+        let before = fs::read(&state).expect("state");
+        for _ in 0..2 {
+            fs::write(&state, &before).expect("as it was");
+            assert!(world.driver.is_waiting_for_start(&id("w-1")));
+            let started = timeout(PATIENCE, world.start_with("w-1", Some(pidfd(pid)))).await;
+            started.expect("it ends by itself").expect("started");
+            assert!(!world.driver.is_waiting_for_start(&id("w-1")));
+        }
+        world.cgroup.kill_all(&id("w-1")).await.expect("killed");
+        world.delete("w-1", true).await.expect("deleted");
         world.cgroup.remove().await.expect("removed");
     }
 }
