@@ -134,6 +134,17 @@ mod budget {
                     false => Err(format!("{before:?}, then {after:?}")),
                 }
             });
+            // A copy of the runtime would take as much memory as the runtime has bytes, and nobody's PSS would show it.
+            for pid in processes_of(&host.path("state")) {
+                let open = fs::read_dir(format!("/proc/{pid}/fd")).expect("it lives");
+                let open = open
+                    .flatten()
+                    .filter_map(|fd| fs::read_link(fd.path()).ok());
+                let copies: Vec<_> = open
+                    .filter(|link| link.to_string_lossy().starts_with("/memfd:"))
+                    .collect();
+                assert!(copies.is_empty(), "{copies:?}");
+            }
         });
     }
 

@@ -42,6 +42,8 @@ pub(super) struct Call<'a> {
     pub(super) verb: &'static str,
     /// The program.
     pub(super) program: &'a Path,
+    /// What is executed, if it is a copy of the program.
+    pub(super) copy: Option<PathBuf>,
     /// Its arguments, without its name.
     pub(super) args: Vec<OsString>,
     /// When it is given up.
@@ -101,8 +103,12 @@ impl Call<'_> {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(self.program);
-        command.args(&self.args).process_group(0).env_clear();
+        let mut command = Command::new(self.copy.as_deref().unwrap_or(self.program));
+        command
+            .arg0(self.program)
+            .args(&self.args)
+            .process_group(0)
+            .env_clear();
         for name in ENVIRONMENT {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);

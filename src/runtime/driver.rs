@@ -5,6 +5,7 @@ use crate::runtime::call::Call;
 use crate::runtime::gate::START_VERB;
 use crate::runtime::native::early_pid_file;
 use crate::runtime::quirks::StartGate;
+use crate::runtime::sealed::Sealed;
 use crate::runtime::{Runtime, RuntimeError, SANDBOX_VERB, is_plain_name, pid_file};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
@@ -19,6 +20,8 @@ use std::time::Duration;
 pub struct Driver {
     /// The program.
     pub runtime: Runtime,
+    /// A copy of it that containers are created with.
+    pub sealed: Option<Sealed>,
     /// The program that does itself what needs no runtime: this one.
     pub own: PathBuf,
     /// Where it keeps its state, one per pod: no other program uses it.
@@ -125,6 +128,7 @@ impl Driver {
     pub fn new(runtime: Runtime, root: PathBuf) -> Driver {
         Driver {
             runtime,
+            sealed: None,
             own: PathBuf::from("/proc/self/exe"),
             root,
             systemd_cgroup: false,
@@ -147,12 +151,19 @@ impl Driver {
         args.extend(create.args());
         args.extend(self.create_flags.iter().map(OsString::from));
         args.push(create.id.0.as_str().into());
-        let call = self.call(
+        let sealed = match &self.sealed {
+            Some(sealed) => sealed.program().await,
+            None => None,
+        };
+        // The descriptor, too: until the call has ended.
+        let (_copy, path) = sealed.unzip();
+        let mut call = self.call(
             "create container",
             args,
             self.deadlines.create,
             Some(create.log),
         );
+        call.copy = path;
         call.lending(create.io).await?;
         created(create.pid_file)
     }
@@ -301,6 +312,7 @@ impl Driver {
         Call {
             verb,
             program: &self.own,
+            copy: None,
             args,
             deadline,
             log: Some(log),
@@ -320,6 +332,7 @@ impl Driver {
         Call {
             verb,
             program: &self.runtime.path,
+            copy: None,
             args: all,
             deadline,
             log,

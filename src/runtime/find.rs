@@ -107,6 +107,7 @@ impl Runtime {
         let call = Call {
             verb,
             program: path,
+            copy: None,
             args: vec![arg.into()],
             deadline: QUERY_DEADLINE,
             log: None,

@@ -23,6 +23,7 @@ mod pid_file;
 mod preflight;
 mod quirks;
 mod running;
+mod sealed;
 mod small_file;
 
 pub use cgroup::{
@@ -41,3 +42,4 @@ pub use native::{SANDBOX_VERB, SandboxError, make_sandbox, native_problem};
 pub use pid_file::{PidFileError, read as read_pid_file};
 pub use preflight::{Needs, Problem, preflight, unless_root};
 pub use quirks::{Kind, Quirks, Version};
+pub use sealed::Sealed;

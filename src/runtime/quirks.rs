@@ -35,6 +35,8 @@ pub struct Quirks {
     pub refuses_hybrid_controllers: bool,
     /// How to see in a container's state directory that its init waits for `start`.
     pub start_gate: StartGate,
+    /// Whether each call copies the program into sealed memory first, unless it runs from such a copy.
+    pub copies_itself: bool,
     /// Whether `lo` is up in a network namespace that it made.
     pub loopback_up: bool,
     /// Whether it knows only `shared` and `slave` as propagation of the root, and means `rshared` and `rslave`.
@@ -71,6 +73,7 @@ const RUNC: Quirks = Quirks {
     rro_since: Some(Version(1, 1, 0)),
     refuses_hybrid_controllers: false,
     start_gate: StartGate::Fifo("exec.fifo"),
+    copies_itself: false,
     loopback_up: true,
     short_propagation: false,
     exec_traces: None,
@@ -88,6 +91,7 @@ const CRUN: Quirks = Quirks {
     rro_since: Some(Version(1, 4, 0)),
     refuses_hybrid_controllers: true,
     start_gate: StartGate::File("exec.fifo"),
+    copies_itself: false,
     loopback_up: true,
     short_propagation: false,
     exec_traces: None,
@@ -107,6 +111,7 @@ const YOUKI: Quirks = Quirks {
     rro_since: None,
     refuses_hybrid_controllers: false,
     start_gate: StartGate::Socket("notify.sock"),
+    copies_itself: true,
     loopback_up: false,
     short_propagation: true,
     exec_traces: Some("tenant-notify-"),
@@ -123,6 +128,7 @@ const OTHER: Quirks = Quirks {
     rro_since: None,
     refuses_hybrid_controllers: false,
     start_gate: StartGate::File("exec.fifo"),
+    copies_itself: false,
     loopback_up: false,
     short_propagation: false,
     exec_traces: None,

@@ -84,6 +84,7 @@ impl World {
     }
 
     fn prepare(&mut self, op: OpId) {
+        self.seal_runtime();
         let context = Arc::clone(&self.context);
         self.run(op, async move {
             sandbox::prepare(&context).await.map(Change::Prepared)
@@ -108,6 +109,7 @@ impl World {
     }
 
     fn create(&mut self, op: OpId, instance: InstanceId, kind: InstanceKind) {
+        self.seal_runtime();
         let (context, hands, exits_before) = (
             Arc::clone(&self.context),
             self.hands.clone(),

@@ -240,6 +240,7 @@ impl Loop {
                 },
                 () = sleep_until(self.leave_by) => {}
                 () = sleep_until(deadline) => self.step(Input::Timer),
+                () = sleep_until(self.world.unseal_at) => self.world.unseal_runtime(),
                 () = sleep_until(self.world.record.again_at) => {
                     drop(self.world.write_down(&self.machine));
                     self.world.read_new_exits();

@@ -1,11 +1,12 @@
 //! What the loop knows of the world outside the machine, and how operations report back to it.
 
-use crate::base::{Exit, InstanceId, to_json};
+use crate::base::{Exit, InstanceId, Mono, to_json};
 use crate::image::Image;
 use crate::manifest::{Container, ProbeKind};
 use crate::pod::{
     DiskUse, Failure, InstanceKind, Machine, OpId, Outcome, ProbeAnswer, Refusal, RequestId,
 };
+use crate::runtime::Sealed;
 use crate::stdio::{PumpReport, Stop, Tap};
 use crate::store::ExitRecord;
 use crate::supervisor::context::Context;
@@ -20,9 +21,12 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
+/// How long a copy of the runtime is kept for the next container: they are created together, or seldom.
+const SEALED_FOR: Duration = Duration::from_secs(1);
 /// Those who attach at once and are not taken yet: the pump takes each within microseconds.
 const MAX_TAPPING: usize = 4;
 
@@ -49,6 +53,8 @@ pub(super) struct World {
     pub record: Record,
     pub boot_id: String,
     pub session: u32,
+    /// The copy of the runtime is dropped then, if there is one.
+    pub unseal_at: Option<Mono>,
     /// What the keeper understands.
     pub link: String,
     /// The process that reaps the containers, while it lives.
@@ -172,6 +178,7 @@ impl World {
             record,
             boot_id: sys::boot_id(),
             session: sys::session(std::process::id()).unwrap_or(0),
+            unseal_at: None,
             link: LINK.to_owned(),
             keeper: Some(std::os::unix::process::parent_id()),
         })
@@ -258,6 +265,25 @@ impl World {
             *now = (*now).max(haste);
             more
         });
+    }
+
+    /// Containers are about to be created: a runtime that would copy itself for each is copied once.
+    pub fn seal_runtime(&mut self) {
+        let driver = &self.context.driver;
+        if !driver.runtime.kind.quirks().copies_itself {
+            return;
+        }
+        self.unseal_at = Some(sys::now().mono + SEALED_FOR);
+        if driver.sealed.is_none() {
+            let sealed = Sealed::begin(&driver.runtime.path);
+            Arc::make_mut(&mut self.context).driver.sealed = Some(sealed);
+        }
+    }
+
+    /// The others come later than a copy should take memory.
+    pub fn unseal_runtime(&mut self) {
+        self.unseal_at = None;
+        Arc::make_mut(&mut self.context).driver.sealed = None;
     }
 
     /// Containers that were added while the pod runs belong to it from now on.
