@@ -106,7 +106,13 @@ fn at_terminal(terminal: &OwnedFd, tell: &Sender<Event>) -> Result<Option<Raw>, 
         return Ok(None);
     }
     // Before any thread starts, so that only one of ours takes them; and before the terminal is raw, which they would leave raw.
-    let caught = [Signal::SIGWINCH, Signal::SIGTERM, Signal::SIGHUP];
+    let caught = [
+        Signal::SIGWINCH,
+        Signal::SIGINT,
+        Signal::SIGTERM,
+        Signal::SIGHUP,
+        Signal::SIGQUIT,
+    ];
     let mut signals = sys::block_signals(&caught).map_err(cannot("block signals"))?;
     let raw = Raw::new();
     let terminal = terminal.try_clone().map_err(cannot("share the terminal"))?;

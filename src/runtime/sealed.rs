@@ -9,12 +9,16 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 /// What a program begins with that needs no other to be executed: that one would find the copy closed. Source: elf(5).
 const MAGIC: [u8; 4] = *b"\x7fELF";
 /// Largest program that is copied, in bytes: several times the largest that is known.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
+/// How long a copy is waited for; a disk takes milliseconds. Without it the runtime makes its own.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Stack of the thread that copies.
 const STACK_BYTES: usize = 64 * 1024;
 
@@ -36,10 +40,11 @@ impl Sealed {
         Sealed(copied)
     }
 
-    /// The copy, as soon as it is there, and its path for whoever executes it as a child of this process.
+    /// The copy, once it is there, if it comes in time, and its path for whoever executes it as a child of this process.
     pub(super) async fn program(&self) -> Option<(Arc<OwnedFd>, PathBuf)> {
         let mut copied = self.0.clone();
-        let copy = copied.wait_for(Option::is_some).await.ok()?.clone()??;
+        let copied = timeout(PATIENCE, copied.wait_for(Option::is_some));
+        let copy = copied.await.ok()?.ok()?.clone()??;
         let path = format!("/proc/self/fd/{}", copy.as_raw_fd());
         Some((copy, path.into()))
     }

@@ -27,8 +27,8 @@ use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
 /// How long a copy of the runtime is kept for the next container: they are created together, or seldom.
 const SEALED_FOR: Duration = Duration::from_secs(1);
-/// Those who attach at once and are not taken yet: the pump takes each within microseconds.
-const MAX_TAPPING: usize = 4;
+/// Those who attach at once and are not taken yet: no more are connected.
+const MAX_TAPPING: usize = 64;
 
 /// Everything outside the machine. Owned by the loop alone.
 pub(super) struct World {
