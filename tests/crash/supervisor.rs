@@ -239,18 +239,25 @@ fn what_ends_while_no_supervisor_lives_is_told_to_the_last_word() {
 }
 
 /// The runtime, but the first `VERB` takes its time before it begins, and says in the file `slow` that it was asked. A file
-/// below `calls` for each instance says when each call begins and ends. Where that is `delete`, nobody knows its name, or it would
-/// not be asked.
+/// below `calls` for each instance says when each call begins and ends. Where that is `start` or `delete`, nobody knows its name, or it
+/// would not be asked; youki would not be asked either if the socket of a start were where it should be, and must be known by its name.
 fn slow(host: &Host, verb: &str) -> PathBuf {
     let text = format!(
         "#!/bin/sh
 {renamed}
 case \" $* \" in *' create '*|*' start '*|*' delete '*) ;; *) exec {runtime} \"$@\" ;; esac
-for instance; do :; done
+previous=
+for instance; do
+	[ \"$previous\" != --root ] || root=$instance
+	previous=$instance
+done
+socket=$root/$instance/notify.sock
 echo begin >>{calls}/$instance
 case \" $* \" in *' {verb} '*) test -e {slow} || {{ touch {slow}; sleep 1.5; }} ;; esac
+[ ! -e $socket.away ] || mv $socket.away $socket
 {runtime} \"$@\"
 code=$?
+case \" $* \" in *' create '*) {away} ;; esac
 echo end >>{calls}/$instance
 exit $code
 ",
@@ -258,6 +265,10 @@ exit $code
             ("delete", _) | ("start", "runc") =>
                 "[ \"$*\" != --version ] || { echo 'other version 1.0.0'; exit; }",
             _ => "",
+        },
+        away = match (verb, host.runtime()) {
+            ("start", "youki") => "mv $socket $socket.away",
+            _ => ":",
         },
         calls = host.path("calls").display(),
         slow = host.path("slow").display(),

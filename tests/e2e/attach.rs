@@ -84,8 +84,8 @@ fn an_input_that_stays_open_serves_one_after_the_other() {
             let mut command = host.command(["attach", "p", "-i"]);
             let attached = crate::support::background(&mut command, format!("{word}\n").as_bytes());
             until_printed(&attached, &format!("got {word}\n"));
-            kill(Pid::from_raw(attached.pid()), Signal::SIGINT).expect("it lives");
-            assert_eq!(attached.wait().code, None, "Ctrl-C only leaves");
+            kill(Pid::from_raw(attached.pid()), Signal::SIGTERM).expect("it lives");
+            assert_eq!(attached.wait().code, None, "it only leaves");
         }
         pod.until_running();
         // The supervisor's death does not close it.

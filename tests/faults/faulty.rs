@@ -41,8 +41,8 @@ impl<'h> Faulty<'h> {
 
     /// From now on this verb, or `verb.container`, goes wrong so.
     pub fn fault(&self, verb: &str, fault: &str) {
-        if verb.starts_with("start") && self.host.runtime() == "runc" {
-            // Of the one that is known it is done without it.
+        if verb.starts_with("start") {
+            // Of those that are known it is done without them.
             self.fault("version", "renamed");
         }
         let path = self.dir.join(format!("fault.{verb}"));
