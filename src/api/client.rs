@@ -106,9 +106,7 @@ impl Client {
     /// Asks the machine for something; returns when it was accepted.
     pub fn request(&mut self, request: Request) -> Result<(), ClientError> {
         self.send(&Call::Request(request))?;
-        self.receive()?
-            .map(|_| ())
-            .ok_or_else(|| self.io(io::ErrorKind::UnexpectedEof.into()))
+        self.answer().map(drop)
     }
 
     /// Lets a supervisor of this program go on with the pod; returns when it was accepted.
@@ -116,9 +114,7 @@ impl Client {
         self.send(&Call::Replace {
             program: program.to_owned(),
         })?;
-        self.receive()?
-            .map(|_| ())
-            .ok_or_else(|| self.io(io::ErrorKind::UnexpectedEof.into()))
+        self.answer().map(drop)
     }
 
     /// The streams of a running container, and the writing end of its input if that is asked for.
@@ -131,9 +127,7 @@ impl Client {
         let received = sys::receive(self.stream.as_fd(), &mut buffer, false);
         let (length, fds) = received.map_err(|e| self.io(e.into()))?;
         self.pending.extend_from_slice(&buffer[..length]);
-        let reply = self.receive()?;
-        let reply = reply.ok_or_else(|| self.io(io::ErrorKind::UnexpectedEof.into()))?;
-        let told = serde_json::from_value::<Told>(reply);
+        let told = serde_json::from_value::<Told>(self.answer()?);
         let told = told.map_err(|e| ClientError::Reply(e.to_string()))?;
         let mut named: BTreeMap<String, OwnedFd> = told.streams.into_iter().zip(fds).collect();
         Ok(Streams {
@@ -175,6 +169,12 @@ impl Client {
         self.stream
             .write_all(&call.to_bytes())
             .map_err(|e| self.io(e))
+    }
+
+    /// What is received, of a supervisor that may not leave without an answer.
+    fn answer(&mut self) -> Result<serde_json::Value, ClientError> {
+        self.receive()?
+            .ok_or_else(|| self.io(io::ErrorKind::UnexpectedEof.into()))
     }
 
     fn receive(&mut self) -> Result<Option<serde_json::Value>, ClientError> {

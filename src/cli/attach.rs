@@ -46,10 +46,7 @@ enum Event {
 
 /// Every error of our own is 125, lest it be taken for the container's.
 pub(super) fn attach(settings: &Settings, args: &AttachArgs) -> Outcome {
-    enter(settings, args).map_err(|failed| Failed {
-        code: Code::Own,
-        ..failed
-    })
+    enter(settings, args).map_err(Failed::own)
 }
 
 fn enter(settings: &Settings, args: &AttachArgs) -> Outcome {

@@ -20,10 +20,7 @@ const SHELL: &str = "sh";
 const ON_ITS_WAY: &[&str] = &["ContainerCreating", "PodInitializing"];
 
 pub(super) fn debug(settings: &Settings, args: &DebugContainer) -> Outcome {
-    enter(settings, args).map_err(|failed| Failed {
-        code: Code::Own,
-        ..failed
-    })
+    enter(settings, args).map_err(Failed::own)
 }
 
 fn enter(settings: &Settings, args: &DebugContainer) -> Outcome {

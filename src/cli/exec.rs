@@ -23,10 +23,7 @@ use std::time::Duration;
 
 /// Every error of our own is 125, lest it be taken for the command's.
 pub(super) fn exec(settings: &Settings, args: &ExecArgs) -> Outcome {
-    execute(settings, args).map_err(|failed| Failed {
-        code: Code::Own,
-        ..failed
-    })
+    execute(settings, args).map_err(Failed::own)
 }
 
 fn execute(settings: &Settings, args: &ExecArgs) -> Outcome {

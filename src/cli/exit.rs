@@ -47,6 +47,14 @@ impl Failed {
         }
     }
 
+    /// The same with the code of what is podshim's own part, lest it be taken for that of a process whose code is passed on.
+    pub fn own(self) -> Failed {
+        Failed {
+            code: Code::Own,
+            ..self
+        }
+    }
+
     /// The same with advice.
     pub fn hint(mut self, hint: impl Into<String>) -> Failed {
         self.hint = Some(hint.into());

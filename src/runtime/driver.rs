@@ -2,7 +2,7 @@
 
 use crate::base::InstanceId;
 use crate::runtime::call::Call;
-use crate::runtime::gate::START_VERB;
+use crate::runtime::gate::{START_VERB, is_created};
 use crate::runtime::native::early_pid_file;
 use crate::runtime::quirks::StartGate;
 use crate::runtime::sealed::Sealed;
@@ -256,12 +256,7 @@ impl Driver {
         is_plain_name(&id.0)
             && match self.runtime.kind.quirks().start_gate {
                 StartGate::File(gate) | StartGate::Fifo(gate) => dir.join(gate).exists(),
-                StartGate::Socket(_) => {
-                    let text = std::fs::read(dir.join("state.json")).unwrap_or_default();
-                    let state: serde_json::Value =
-                        serde_json::from_slice(&text).unwrap_or_default();
-                    state["status"] == "created"
-                }
+                StartGate::Socket(_) => is_created(&dir),
             }
     }
 

@@ -56,9 +56,18 @@ fn knock(gate: &Path, init: BorrowedFd<'_>) -> io::Result<()> {
 
 /// Writes into the state of a container that it runs, as its runtime does: it runs no command in one that it has not started.
 fn write_down(path: &Path) -> io::Result<()> {
-    let mut state: Value = serde_json::from_str(&read_head(path, MAX_STATE_BYTES)?)?;
+    let mut state = read_state(path)?;
     state["status"] = "running".into();
     sys::write_atomic(path, state.to_string().as_bytes(), 0o644)
+}
+
+fn read_state(path: &Path) -> io::Result<Value> {
+    Ok(serde_json::from_str(&read_head(path, MAX_STATE_BYTES)?)?)
+}
+
+/// Whether the state in this directory says that the container has not been started.
+pub(super) fn is_created(directory: &Path) -> bool {
+    read_state(&directory.join(STATE)).is_ok_and(|state| state["status"] == "created")
 }
 
 fn ended() -> io::Error {

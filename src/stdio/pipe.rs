@@ -14,7 +14,7 @@ use tokio::net::{UnixListener, UnixStream};
 
 /// Bytes a pipe holds while nobody reads: what may be written during a restart of the supervisor without waiting. It is the most
 /// that an unprivileged user may ask for. Source: `/proc/sys/fs/pipe-max-size`.
-pub(super) const PIPE_BYTES: usize = 1024 * 1024;
+const PIPE_BYTES: usize = 1024 * 1024;
 /// Bytes of a socket's path with its final zero. Source: unix(7).
 const SOCKET_PATH_BYTES: usize = 108;
 /// Bytes of the text that comes with the terminal; runc sends the name of the terminal.
@@ -43,8 +43,8 @@ pub struct StdioPipes {
 impl StdioPipes {
     /// Makes them. Without `open_stdin` the standard input is `/dev/null`. *Errors*: when descriptors run out.
     pub fn new(open_stdin: bool) -> io::Result<StdioPipes> {
-        let (stdout, container_stdout) = large_pipe()?;
-        let (stderr, container_stderr) = large_pipe()?;
+        let (stdout, container_stdout) = output_pipe()?;
+        let (stderr, container_stderr) = output_pipe()?;
         let (container_stdin, stdin) = if open_stdin {
             let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
             (read, Some(write))
@@ -67,10 +67,16 @@ impl StdioPipes {
     }
 }
 
-fn large_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+/// The reading and the writing end of a pipe that holds [`PIPE_BYTES`].
+pub(super) fn large_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
     // Refused when the user has many large pipes already; the default size works, too.
     let _ = fcntl_setpipe_size(&read, PIPE_BYTES);
+    Ok((read, write))
+}
+
+fn output_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (read, write) = large_pipe()?;
     // The container's end can read as well, as a terminal's can: while nobody of ours lives it still has a reader, so that a
     // container that writes waits instead of dying of SIGPIPE, and nothing it wrote is lost.
     let path = format!("/proc/self/fd/{}", write.as_raw_fd());

@@ -8,10 +8,9 @@
 //! has everything.
 
 use crate::stdio::cri::Stream;
-use crate::stdio::pipe::PIPE_BYTES;
+use crate::stdio::pipe::large_pipe;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::io::{ioctl_fionbio, write};
-use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -60,9 +59,7 @@ impl Tap {
 
 /// Its reading end may wait, its writing end never does.
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
-    // Refused when the user has many large pipes already; the default size works, too.
-    let _ = fcntl_setpipe_size(&read, PIPE_BYTES);
+    let (read, write) = large_pipe()?;
     ioctl_fionbio(&write, true)?;
     Ok((read, write))
 }
